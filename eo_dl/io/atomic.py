@@ -134,8 +134,11 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False, marker: str | No
                 make_marked_folder(temporary)
                 made = True
                 yield temporary
-                _replace_folder(temporary, target)
-                unmark_folder(target)
+                try:
+                    _replace_folder(temporary, target)
+                finally:
+                    # also after a failed sync, which comes when the folder has its name
+                    unmark_folder(target)
         finally:
             if made:
                 with contextlib.suppress(OSError):

@@ -78,8 +78,9 @@ def remove_marked_folder(folder: Path) -> None:
 
 
 def unmark_folder(folder: Path) -> None:
-    """Remove the mark of a work folder that has become an output."""
-    (folder / MARK).unlink(missing_ok=True)
+    """Remove the mark of a work folder that has become an output. Nothing happens to anything else."""
+    if folder.is_dir() and not folder.is_symlink():
+        (folder / MARK).unlink(missing_ok=True)
 
 
 def refuse_links(folder: Path) -> None:

@@ -140,6 +140,17 @@ def test_leftovers_of_a_killed_run_are_cleared(tmp_path):
     assert names(tmp_path / "chips") == []
 
 
+def test_failed_sync_of_a_folder_that_has_its_name_leaves_no_mark_in_it(tmp_path, monkeypatch):
+    def fail_once_renamed(path):
+        if path == tmp_path and (tmp_path / "chips").exists():
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("eo_dl.io.atomic.sync", fail_once_renamed)
+    with pytest.raises(WriteError, match="Input/output error"), atomic_folder(tmp_path / "chips") as folder:
+        (folder / "a").touch()
+    assert names(tmp_path) == ["chips"] and names(tmp_path / "chips") == ["a"]
+
+
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write everywhere")
 def test_folder_without_rights_is_named(tmp_path):
     (tmp_path / "closed").mkdir(mode=0o500)
