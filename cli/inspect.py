@@ -230,16 +230,26 @@ def _chip_set(path: str, scene_options: SceneOptions) -> Found:
 
 def _model(path: str) -> Found:
     from eo_dl import load_model
+    from eo_dl.modelcard import SCORE_HEADER, network_text, score_row, training_facts
 
     spec = load_model(path).spec
     values = {"kind": "model", **spec.model_dump(mode="json")}
     rows = [(k, v) for k, v in values.items() if isinstance(v, str | int | float)]
     bands = [(b.name, b.dtype, b.scale, b.offset) for b in spec.bands]
     classes = [(c.id, c.name, c.color) for c in spec.classes]
-    return values, [
+    rows.append(("network", network_text(spec)))
+    lines = [
         *table(rows, ("model", "")),
         "",
         *table(bands, ("band", "dtype", "scale", "offset")),
         "",
         *table(classes, ("id", "class", "color")),
     ]
+    scores = [score_row(score) for score in spec.scores]
+    scores += [(f"baseline {name}", *rest) for name, *rest in map(score_row, spec.provenance.baselines)]
+    if scores:
+        lines += ["", *table(scores, SCORE_HEADER)]
+    facts = list(training_facts(spec).items())
+    if facts:
+        lines += ["", *table(facts, ("training", ""))]
+    return values, [*lines, *(f"note: {note}" for note in spec.provenance.notes)]

@@ -15,6 +15,7 @@ import os
 import shlex
 import signal
 import sys
+import threading
 import traceback
 from pathlib import Path
 from types import FrameType
@@ -114,8 +115,18 @@ def main() -> None:
         # names that are not UTF-8, and letters that the terminal's encoding lacks, are shown as codes
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    threading.excepthook = _thread_failed
     end.code = run(sys.argv[1:])
     sys.exit(end.code)
+
+
+def _thread_failed(failure: threading.ExceptHookArgs) -> None:
+    """An error in a thread of another library, such as TensorBoard's, is one line, too.
+
+    Threads of eo_dl hand their errors over to the thread that waits for them.
+    """
+    if failure.exc_value is not None and Reporter.current is not None:
+        Reporter.current.log(f"a helper thread ended: {_what_and_where(failure.exc_value)}")
 
 
 def run(args: list[str]) -> int:
@@ -172,11 +183,9 @@ def _failed(error: Exception, args: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if isinstance(error, OSError) and error.errno in _FULL_OR_FORBIDDEN:
-        path = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{path}{error.strerror}; free space or choose another folder", 2)
+        return _fail(f"{_named(error)}{error.strerror}; free space or choose another folder", 2)
     if isinstance(error, OSError) and error.strerror:
-        path = f"{error.filename}: " if error.filename else ""
-        return _fail(f"{path}{error.strerror}; check the file and its disk; {_MORE}", 1)
+        return _fail(f"{_named(error)}{error.strerror}; check the file and its disk; {_MORE}", 1)
     if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
         return _fail(
             f"{_shortened(error.object)}: a name that is not UTF-8 cannot be written or opened; rename it", 2
@@ -195,6 +204,11 @@ def _what_and_where(error: BaseException) -> str:
         if path.is_relative_to(package):
             return f"{what} ({path.relative_to(package.parent).as_posix()}, line {frame.lineno})"
     return what
+
+
+def _named(error: OSError) -> str:
+    """The file of an error; some libraries name it in bytes."""
+    return f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
 
 
 def _shortened(text: str) -> str:

@@ -37,8 +37,15 @@ def install(reporter: Reporter, profile: str | None, profiles_path: str | None) 
     lines = [f"{folder}: installed and enabled" for folder in done]
     reporter.result(
         {"installed": [str(folder) for folder in done], "python": sys.executable},
-        [*lines, f"it uses {sys.executable}", "restart QGIS to load it"],
+        [*lines, f"it uses {sys.executable}", _how_to_restart()],
     )
+
+
+def _how_to_restart() -> str:
+    """QGIS finds its own Python by the search path, so in an active environment it has no Python at all."""
+    if sys.prefix == sys.base_prefix:
+        return "restart QGIS to load it"
+    return "restart QGIS to load it: from the desktop, or in a terminal after `deactivate`"
 
 
 @command.command(

@@ -10,13 +10,15 @@ from .tasks import load_task
 
 _LONGEST_CRS = 40
 _SCORE_COLUMNS = ("class", "split", "value", "95 % interval", "count")
+SCORE_HEADER = ("score", *_SCORE_COLUMNS)
+"""The header of `score_row`."""
 _USE = """## Use
 
 ```
 eo-dl predict model.eodl scene.tif -o map.tif
 ```
 
-Use `map.gpkg` for objects. `eo-dl inspect model.eodl` shows all of the above."""
+Use `map.gpkg` for objects. `eo-dl inspect model.eodl` shows the scores and the training, too."""
 
 
 def model_card(spec: ModelSpec) -> str:
@@ -49,19 +51,19 @@ def _model_index(spec: ModelSpec) -> list[str]:
     known = [score for score in spec.scores if score.value is not None and score.class_name is None]
     if not known:
         return []
-    lines = [
-        "model-index:",
-        f"- name: {_quoted(spec.name)}",
-        "  results:",
-        "  - task:",
-        f"      type: {load_task(spec.task).pipeline_tag}",
-        "    dataset:",
-        f"      name: {_quoted(f'held-out blocks ({known[0].split})')}",
-        "      type: eo-dl-chips",
-        "    metrics:",
-    ]
-    for score in known:
-        lines += [f"    - type: {_quoted(score.name)}", f"      value: {score.value}"]
+    lines = ["model-index:", f"- name: {_quoted(spec.name)}", "  results:"]
+    for split in dict.fromkeys(score.split for score in known):
+        lines += [
+            "  - task:",
+            f"      type: {load_task(spec.task).pipeline_tag}",
+            "    dataset:",
+            f"      name: {_quoted(f'held-out blocks ({split})')}",
+            "      type: eo-dl-chips",
+            "    metrics:",
+        ]
+        for score in known:
+            if score.split == split:
+                lines += [f"    - type: {_quoted(score.name)}", f"      value: {score.value}"]
     return lines
 
 
@@ -69,14 +71,15 @@ def _summary(spec: ModelSpec) -> str:
     pixels = "pixels of unknown size" if spec.gsd_m is None else f"{spec.gsd_m:.3g} m pixels"
     text = (
         f"A model for {load_task(spec.task).title} of images with {len(spec.bands)} bands and {pixels}: "
-        f"{_network(spec)}."
+        f"{network_text(spec)}."
     )
     if spec.provenance.unfinished:
         return f"**Unfinished**: {_inline(spec.provenance.unfinished)}.\n\n{text}"
     return text
 
 
-def _network(spec: ModelSpec) -> str:
+def network_text(spec: ModelSpec) -> str:
+    """The network of a model in words."""
     if spec.graph_from:
         return f"the graph of {_inline(spec.graph_from)}, run by OpenVINO or ONNX Runtime"
     network = spec.config.get("network", spec.task)
@@ -122,10 +125,10 @@ def _classes(spec: ModelSpec) -> str:
 def _scores(spec: ModelSpec) -> str:
     if not spec.scores:
         return "" if spec.int8 is None else f"## Scores\n\n{int8_text(spec.int8)}"
-    rows = [_score_row(score) for score in spec.scores]
-    text = f"## Scores\n\n{_table(('score', *_SCORE_COLUMNS), rows)}"
+    rows = [score_row(score) for score in spec.scores]
+    text = f"## Scores\n\n{_table(SCORE_HEADER, rows)}"
     if spec.provenance.baselines:
-        rows = [_score_row(score) for score in spec.provenance.baselines]
+        rows = [score_row(score) for score in spec.provenance.baselines]
         text += f"\n\nFor comparison:\n\n{_table(('baseline', *_SCORE_COLUMNS), rows)}"
     if spec.int8 is not None:
         text += f"\n\n{int8_text(spec.int8)}"
@@ -142,13 +145,15 @@ def int8_text(int8: Int8Spec) -> str:
     )
 
 
-def _score_row(score: ScoreSpec) -> tuple[str, ...]:
+def score_row(score: ScoreSpec) -> tuple[str, ...]:
+    """A score as texts: name, class, split, value, interval, count."""
     interval = "" if score.low is None or score.high is None else f"{score.low:.3f} to {score.high:.3f}"
     value = "not defined" if score.value is None else f"{score.value:.3f}"
     return score.name, score.class_name or "all", score.split, value, interval, str(score.count)
 
 
-def _training(spec: ModelSpec) -> str:
+def training_facts(spec: ModelSpec) -> dict[str, str]:
+    """What is known about the training of a model, by name."""
     origin = spec.provenance
     versions = sorted(({"eo_dl": origin.eo_dl} | origin.versions).items())
     facts = {
@@ -162,9 +167,15 @@ def _training(spec: ModelSpec) -> str:
         "ground of the train chips": ground_text(origin.trained_ground),
         "backbone initialized from": origin.weights_from,
         "command": origin.command,
+        "ended": str(origin.training.get("stopped") or ""),
+        "unfinished": origin.unfinished,
     }
-    lines = [f"- {name}: {_inline(text)}" for name, text in facts.items() if text]
-    lines += [f"- {_inline(note)}" for note in origin.notes]
+    return {name: text for name, text in facts.items() if text}
+
+
+def _training(spec: ModelSpec) -> str:
+    lines = [f"- {name}: {_inline(text)}" for name, text in training_facts(spec).items()]
+    lines += [f"- {_inline(note)}" for note in spec.provenance.notes]
     return "\n".join(["## Training\n", *lines])
 
 

@@ -321,3 +321,16 @@ def test_the_card_is_front_matter_and_escaped_markdown() -> None:
     assert "not defined" in body
     assert "<b>" not in body.replace("\\<b", "")
     assert "roof \\| \\<b\\>tile\\</b\\> \\# x" in body
+
+
+def test_the_card_files_each_score_under_its_own_split() -> None:
+    scores = (
+        ScoreSpec(name="mean_iou", value=0.75, count=100, split="val"),
+        ScoreSpec(name="mean_iou", value=0.5, count=90, split="test"),
+    )
+    matter = yaml.safe_load(model_card(_spec(scores=scores)).split("---\n")[1])
+    results = matter["model-index"][0]["results"]
+    assert [(one["dataset"]["name"], one["metrics"][0]["value"]) for one in results] == [
+        ("held-out blocks (val)", 0.75),
+        ("held-out blocks (test)", 0.5),
+    ]

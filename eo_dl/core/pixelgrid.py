@@ -22,6 +22,9 @@ from .arraytypes import Float64Array, GeometryArray
 from .groundareas import ground_areas
 from .window import Window
 
+# Global rasters may reach a little beyond the poles, and several times around.
+_MOST_LAT_DEG, _MOST_LON_DEG = 91.0, 720.0
+
 
 def apply_affine(
     transform: Affine, xs: npt.ArrayLike, ys: npt.ArrayLike
@@ -125,7 +128,7 @@ class PixelGrid:
         """Width and height of the centre pixel on the ground, metres.
 
         Geodesic on the CRS's ellipsoid, so Web Mercator at 60 N gives half its nominal size. Raises
-        `GridError` if the grid has no CRS.
+        `GridError` if the grid has no CRS, or does not lie on Earth.
         """
         if self.crs is None:
             raise GridError("the ground size of a pixel needs a CRS, and this raster has none")
@@ -135,6 +138,11 @@ class PixelGrid:
         geod = _geod(self.crs)
         along_row = float(geod.inv(lon[0], lat[0], lon[1], lat[1])[2])
         along_col = float(geod.inv(lon[2], lat[2], lon[3], lat[3])[2])
+        if not (0 < along_row < math.inf and 0 < along_col < math.inf):
+            raise GridError(
+                f"a pixel of {self.transform.a:g} x {self.transform.e:g} in the CRS '{self.crs.name}' has no "
+                "size on the ground; check CRS and transform"
+            )
         return along_row, along_col
 
     @property
@@ -163,6 +171,11 @@ class PixelGrid:
         if not (np.isfinite(lon).all() and np.isfinite(lat).all()):
             raise GridError(
                 f"the raster lies outside the area of its CRS '{crs.name}'; check CRS and transform"
+            )
+        if np.abs(lat).max(initial=0) > _MOST_LAT_DEG or np.abs(lon).max(initial=0) > _MOST_LON_DEG:
+            raise GridError(
+                f"coordinates such as ({np.max(xs):.6g}, {np.max(ys):.6g}) are no degrees, but the CRS "
+                f"'{crs.name}' is geographic; state the right one with `crs`"
             )
         return np.asarray(lon, np.float64), np.asarray(lat, np.float64)
 

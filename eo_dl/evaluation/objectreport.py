@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from ..core.classes import ClassSet
 from ..core.progress import OnProgress
 from ..core.rasterlabels import RasterLabels
 from ..errors import InputError, LabelError
+from ..io.outputtags import MIN_SCORE_TAG
 from ..scores.objectscores import ObjectScorer
 from ..scores.score import Score
 from .classmatch import match_classes
@@ -69,6 +71,7 @@ def measure_objects(comparison: Comparison) -> Measurement:
             *chip_notes,
             *_notes(tally, use_boxes, have_confidence),
             *trained_notes(tally.trained, tally.scored, "objects", comparison.parts),
+            *_cut_notes(files, have_confidence),
         ),
         pictures=pictures,
     )
@@ -166,6 +169,22 @@ def _predicted_classes(
 
 def _folded(name: str) -> str:
     return " ".join(name.casefold().split())
+
+
+def _cut_notes(files: Sequence[Found], have_confidence: bool) -> list[str]:
+    """Average precision ranks all that a model finds. A map that leaves out weak objects makes it smaller
+    than the value that training reports for the same ground.
+    """
+    least: set[float] = set()
+    for file in files:
+        with contextlib.suppress(ValueError):  # a tag of another program
+            least.add(float(file.part.tags.get(MIN_SCORE_TAG, 0)))
+    if not have_confidence or not least or max(least) <= 0:
+        return []
+    return [
+        f"objects with a score below {max(least):g} are not in the prediction, so average precision is lower "
+        "than in training, which ranks all; predict with `min_score=0` to compare the two"
+    ]
 
 
 def _notes(tally: ObjectTally, use_boxes: bool, have_confidence: bool) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..core.htmlpage import html_figure, html_row, html_table, note_list, page_head
 from ..io.atomic import atomic_folder, write_bytes
+from ..io.discover import relative_path
 from ..scores.score import Score, score_title
 from ..scores.scorecards import interval_text, score_cards
 from .report import Report
@@ -43,13 +44,22 @@ def write_report(report: Report, out: str | Path, overwrite: bool = False) -> Re
         OutputExistsError: The folder exists and is not to be replaced, or holds no report.
         WriteError: The folder cannot be written.
     """
-    values = json.dumps(report.values(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    written = replace(report, prediction=_beside(report.prediction, Path(out)))
+    values = json.dumps(written.values(), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_folder(out, overwrite=overwrite, marker=JSON_NAME) as folder:
         write_bytes(folder / JSON_NAME, values.encode())
-        write_bytes(folder / HTML_NAME, page(report).encode())
+        write_bytes(folder / HTML_NAME, page(written).encode())
         for name, data in report.pictures.items():
             write_bytes(folder / f"{name}.png", data)
     return replace(report, path=Path(out) / HTML_NAME)
+
+
+def _beside(prediction: str, folder: Path) -> str:
+    """The path of a prediction as a report in `folder` states it: relative to that folder if both lie in the
+    same one, with which they are moved together.
+    """
+    relative = relative_path(prediction, folder)
+    return relative if relative.startswith("../") and not relative.startswith("../../") else prediction
 
 
 def page(report: Report) -> str:

@@ -18,6 +18,7 @@ from ..io.outputtags import (
     BANDS_TAG,
     GRID_TAG,
     KIND_TAG,
+    MIN_SCORE_TAG,
     SCENE_PATH_TAG,
     SCENE_TAG,
     UNLIKE_TAG,
@@ -191,7 +192,7 @@ def chip_tags(bundle: Bundle) -> dict[str, str]:
 
 def _object_tags(plan: Plan) -> dict[str, str]:
     """Thresholds, and what `evaluate` needs for models with one object per chip."""
-    tags = {"min_score": f"{plan.min_score:g}", "suppress_iou": f"{plan.suppress_iou:g}"}
+    tags = {MIN_SCORE_TAG: f"{plan.min_score:g}", "suppress_iou": f"{plan.suppress_iou:g}"}
     if plan.suppression is not None and plan.suppression.inside is not None:
         tags["suppress_inside"] = f"{plan.suppression.inside:g}"
     if plan.suppression is not None:

@@ -18,6 +18,7 @@ from defusedxml.ElementTree import fromstring
 from pyproj import CRS, Transformer
 
 from ..core.display import display_bands
+from ..core.normalization import to_physical
 from ..core.window import Window
 from ..errors import SceneError
 from .atomic import atomic_file, write_bytes
@@ -87,8 +88,9 @@ def write_project(
         tree.append(_tree_node(_vector_id(layer), layer.layer))
         map_layers.append(_vector_layer(layer, target.parent))
     for number, scene in enumerate(scenes):
-        tree.append(_tree_node(f"scene_{number}", scene.stem))
-        map_layers.append(_raster_layer(f"scene_{number}", scene, target.parent))
+        layer_id = f"scene_layer_{number}"
+        tree.append(_tree_node(layer_id, scene.stem))
+        map_layers.append(_raster_layer(layer_id, scene, target.parent))
     canvas = [
         _extent(_bounds_of_all(scenes, crs)),
         element("rotation", text="0"),
@@ -154,7 +156,8 @@ def _bounds_of_all(scenes: Sequence[Scene], crs: CRS) -> Bounds:
 
 
 def _vector_id(layer: VectorLayer) -> str:
-    return f"layer_{layer.layer}"
+    # QGIS keeps an id of more than ten characters only; a layer with another one is not in the tree.
+    return f"vector_layer_{layer.layer}"
 
 
 def _vector_layer(layer: VectorLayer, folder: Path) -> Element:
@@ -225,7 +228,10 @@ def _min_max(limits: tuple[float, float]) -> list[Element]:
 
 
 def _percentiles(scene: Scene) -> list[tuple[float, float]]:
-    """2nd and 98th percentile per band, from windows spread over the scene; (0, 1) if nothing is valid."""
+    """2nd and 98th percentile per band, from windows spread over the scene; (0, 1) if nothing is valid.
+
+    In physical units: QGIS applies the scale and offset of a band before it stretches the contrast.
+    """
     native = scene.resized(scene.native.height, scene.native.width)
     side = min(_SAMPLED_PX, native.grid.height, native.grid.width)
     rows = np.unique(np.linspace(0, native.grid.height - side, _SAMPLES).astype(int))
@@ -235,12 +241,13 @@ def _percentiles(scene: Scene) -> list[tuple[float, float]]:
         for row in rows:
             for col in cols:
                 chip = reader.read(Window(int(col), int(row), side, side))
-                samples.append(chip.pixels[:, chip.valid][:, ::4])
+                samples.append(to_physical(chip.pixels, scene.bands)[:, chip.valid][:, ::4])
     values = np.concatenate(samples, axis=1).astype(np.float64)
     if not values.shape[1]:
         return [(0.0, 1.0)] * len(scene.bands)
     low, high = np.percentile(values, (2, 98), axis=1)
-    high = np.where(high > low, high, low + 1)
+    scales = np.array([band.scale for band in scene.bands], np.float64)
+    high = np.where(high > low, high, low + np.abs(scales))
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 

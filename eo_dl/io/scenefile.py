@@ -22,7 +22,7 @@ from rasterio.windows import Window
 
 from ..core.bands import Band, BandSet, canonical_name, in_ranges
 from ..core.pixelgrid import PixelGrid, apply_affine
-from ..errors import SceneError
+from ..errors import GridError, SceneError
 from .discover import is_remote
 from .exif import exif_orientation
 from .filestate import FileState, states_of
@@ -206,7 +206,13 @@ def _grid(dataset: rasterio.DatasetReader, path: str, crs: str | None, notes: li
             f"{path}: its geotransform {tuple(transform)[:6]} places all pixels on a line; georeference it "
             "again (gdal_edit.py -a_ullr)"
         )
-    return PixelGrid(grid_crs, transform, dataset.height, dataset.width)
+    grid = PixelGrid(grid_crs, transform, dataset.height, dataset.width)
+    if grid_crs is not None:
+        try:
+            _ = grid.pixel_size_m
+        except GridError as cause:
+            raise SceneError(f"{path}: {cause}") from cause
+    return grid
 
 
 def _crs(rasterio_crs: rasterio.crs.CRS | None, path: str, notes: list[str]) -> CRS | None:

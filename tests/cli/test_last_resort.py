@@ -183,3 +183,55 @@ def test_fields_in_another_encoding_than_stated_are_one_line(
     assert "not in the encoding that the file states" in said.err
     (tmp_path / "l.cpg").write_text("ISO-8859-1")  # as the message says
     assert eo_dl_cli("inspect", tmp_path / "l.shp").code == 0
+
+
+def test_coordinates_that_are_no_degrees_are_one_line_that_names_the_file(
+    eo_dl_cli: Cli, world: World, tmp_path: Path
+) -> None:
+    import rasterio
+
+    scene = tmp_path / "metres.tif"
+    scene.write_bytes(world.scene.read_bytes())
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.crs = "EPSG:4326"
+    for words in (
+        ["inspect", scene],
+        ["tile", scene, "--labels", world.labels, "-o", tmp_path / "chips"],
+        ["predict", world.model, scene, "-o", tmp_path / "map.tif"],
+    ):
+        said = eo_dl_cli(*words)
+        assert said.code == 2
+        assert "metres.tif: coordinates such as (" in said.err
+        assert "are no degrees" in said.err
+
+
+def test_inspect_shows_the_scores_and_the_training_that_the_card_promises(
+    eo_dl_cli: Cli, world: World, tmp_path: Path
+) -> None:
+    from eo_dl.bundle import load_model, save_bundle
+    from eo_dl.modelspec import Provenance, ScoreSpec
+
+    scored = load_model(world.model).spec.model_copy(
+        update={
+            "scores": (ScoreSpec(name="mean_iou", value=0.5, count=9, split="test", low=0.4, high=0.6),),
+            "provenance": Provenance(
+                eo_dl="0.1.0",
+                seed=3,
+                scenes=("a.tif",),
+                baselines=(ScoreSpec(name="colour", value=0.25, count=9, split="test"),),
+                notes=("small",),
+            ),
+        }
+    )
+    save_bundle(tmp_path / "m.eodl", scored, load_model(world.model).state())
+    said = eo_dl_cli("inspect", tmp_path / "m.eodl").out
+    for part in (
+        "mean_iou",
+        "0.400 to 0.600",
+        "baseline colour",
+        "0.250",
+        "test_resnet",
+        "a.tif",
+        "note: small",
+    ):
+        assert part in said

@@ -116,3 +116,22 @@ def test_a_hole_is_not_area() -> None:
 def test_a_transform_without_inverse_is_refused() -> None:
     with pytest.raises(GridError, match="cannot be inverted"):
         PixelGrid(UTM, Affine(0, 0, 1, 0, 0, 1), 5, 5)
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform", "message"),
+    [
+        ("EPSG:4326", Affine(1, 0, 500_000, 0, -1, 5_200_000), r"\(500004, 5.2e\+06\) are no degrees"),
+        ("EPSG:4326", Affine(1e-4, 0, 16, 0, -1e-4, 95), "no degrees"),
+        ("EPSG:32633", Affine(1e-30, 0, 500_000, 0, -1e-30, 5_200_000), "has no size on the ground"),
+        ("EPSG:32633", Affine(1e30, 0, 500_000, 0, -1e30, 5_200_000), "outside the area of its CRS"),
+    ],
+)
+def test_a_grid_that_cannot_lie_on_earth_is_refused(crs: str, transform: Affine, message: str) -> None:
+    with pytest.raises(GridError, match=message):
+        _ = PixelGrid(CRS.from_user_input(crs), transform, 8, 8).gsd_m
+
+
+def test_a_global_grid_may_reach_a_little_beyond_the_poles() -> None:
+    grid = PixelGrid(CRS.from_epsg(4326), Affine(1, 0, -180.5, 0, -1, 90.5), 181, 361)
+    assert grid.gsd_m is not None and 1e5 < grid.gsd_m < 1.2e5

@@ -180,3 +180,30 @@ def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     folder.mkdir()
     with pytest.raises(InputError, match="neither rasters nor vector"):
         evaluate(folder, read_labels(_layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)))
+
+
+def test_objects_left_out_by_the_prediction_are_said(tmp_path: Path) -> None:
+    truth = _layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)
+    shapes = np.array([shapely.box(*box) for box in FOUND], dtype=object)
+    columns = {"class_name": ["tree"] * 4, "score": [0.9] * 4}
+    frame = geopandas.GeoDataFrame(columns, geometry=GRID.geometries_to_map(shapes), crs=GRID.crs)
+    notes = {}
+    for least in ("0.42", "0"):
+        path = tmp_path / f"map{least}.gpkg"
+        write_layer(path, frame, metadata={GRID_TAG: grid_tag(GRID), "min_score": least})
+        report = evaluate(path, truth, out=tmp_path / f"report{least}")
+        notes[least] = " ".join(report.notes)
+    assert "score below 0.42 are not in the prediction" in notes["0.42"]
+    assert "predict with `min_score=0`" in notes["0.42"]
+    assert "not in the prediction" not in notes["0"]
+
+
+def test_a_report_beside_its_prediction_names_it_without_its_folder(tmp_path: Path) -> None:
+    """The folder of both may get another name, as that of `eo-dl demo` does when it is complete."""
+    (tmp_path / "demo.part.d").mkdir()
+    found = _layer(tmp_path / "demo.part.d" / "map.gpkg", FOUND, ["tree"] * 4)
+    truth = _layer(tmp_path / "truth.gpkg", TRUE, ["tree"] * 4)
+    evaluate(found, truth, out=tmp_path / "demo.part.d" / "report")
+    folder = (tmp_path / "demo.part.d").rename(tmp_path / "demo")
+    assert json.loads((folder / "report/report.json").read_text())["prediction"] == "../map.gpkg"
+    assert "part.d" not in (folder / "report/report.html").read_text()

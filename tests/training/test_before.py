@@ -124,3 +124,20 @@ def test_the_command_line_shows_the_dry_run_and_names_every_task(small_chips: Ch
         "cannot be combined"
         in CliRunner().invoke(command, [str(small_chips.path), *options, "--dry-run", "--find-lr"]).output
     )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"batch_size": 1_000_000_000},
+            "`batch_size` 1000000000: there are only .* train chips; take at most",
+        ),
+        ({"workers": 100_000}, "`workers` 100000: this machine has .* processors; take at most"),
+    ],
+)
+def test_numbers_beyond_any_use_are_one_line_before_any_work(
+    small_chips: ChipSet, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        prepare_run(small_chips, config(**settings))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import math
 import signal
 import threading
@@ -300,3 +301,20 @@ def test_nothing_is_said(new_world: New, capfd: pytest.CaptureFixture[str]) -> N
         warnings.simplefilter("error")
         new_world(epochs=1).train()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_training(
+    new_world: New, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    def fails(*values: object, **options: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(SummaryWriter, "add_scalar", fails)
+    assert new_world(epochs=2).train().epoch == 2
+    said = [record.message for record in caplog.records if "TensorBoard" in record.message]
+    assert said == [
+        "TensorBoard's log is given up (No space left on device); the training goes on, and history.csv has "
+        "the numbers"
+    ]

@@ -41,8 +41,13 @@ def test_a_run_stops_after_its_patience_its_epochs_or_its_time() -> None:
     closed(state, 0.3)
     assert state.stop_reason(Budget(5, None), None) == "all 5 epochs done"
     state.step, state.seconds = 170, 481.0
-    assert state.stop_reason(Budget(20, 480.0), None) == "the time is used (8 min), after 170 steps"
+    reason = "the time is used (8 min), after 170 steps in epoch 5 of 20"
+    assert state.stop_reason(Budget(20, 480.0), None) == reason
     assert state.stop_reason(Budget(20, 482.0), None) is None
+    assert state.ended_early(Budget(20, 480.0))
+    assert not state.ended_early(Budget(20, 482.0)), "the time is not used"
+    assert not state.ended_early(Budget(10, 480.0)), "half of what was planned"
+    assert not state.ended_early(Budget(None, 480.0)), "nothing was planned but the time"
 
 
 def test_a_run_without_any_score_is_not_stopped_for_lack_of_one() -> None:

@@ -12,12 +12,12 @@ from typing import Literal
 
 import lightning
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 
 from ..setup.hardware import Hardware
 from ..setup.loading import ChipBatches, FixedBatches
 from ..setup.processes import ProcessLayout
+from .curvelog import CurveLog
 from .lightningmodule import TrainingModule
 
 _ACCELERATORS = {"cpu": "cpu", "cuda": "gpu", "mps": "mps"}
@@ -66,7 +66,7 @@ def fit(
             precision=_PRECISIONS[hardware.precision],
             max_epochs=-1,
             accumulate_grad_batches=module.inputs.config.accumulate,
-            logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+            logger=CurveLog(folder),
             default_root_dir=folder,
             enable_checkpointing=False,
             enable_progress_bar=False,

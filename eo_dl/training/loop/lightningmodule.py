@@ -28,7 +28,6 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.loggers import TensorBoardLogger
 
 from ...chips.dataset import Batch
 from ...core.arraytypes import UInt8Array
@@ -45,6 +44,7 @@ from ..setup.freeze import apply_freeze
 from ..setup.processes import any_rank, average_batchnorm, from_rank0, is_distributed, rank
 from ..setup.sampler import EpochPlan
 from ..trainconfig import TrainConfig
+from .curvelog import CurveLog
 from .ema import AveragedWeights
 from .optimizers import make_optimizer, plateau_drops, rate_at, restore_optimizer, set_rate
 from .stopping import EXIT_CODES, StopRequest
@@ -301,8 +301,8 @@ class TrainingModule(lightning.LightningModule):
         with weights:
             picture = self.inputs.picture(self.network)
         for logger in self.trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("validation chips", picture, state.step, dataformats="HWC")
+            if isinstance(logger, CurveLog):
+                logger.log_image("validation chips", picture, state.step)
 
     # The budget
 

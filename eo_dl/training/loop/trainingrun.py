@@ -72,6 +72,14 @@ class TrainingRun:
             self._fit(network, state, checkpoint)
         if processes.rank == 0:
             log.info("finished: %s; best epoch %s", state.stopped, state.best_epoch)
+            planned = self.setup.budget.epochs
+            if planned is not None and state.ended_early(self.setup.budget):
+                log.warning(
+                    "the time was enough for %d of %d epochs: the network may have learnt little; allow more "
+                    "`minutes`, or take a smaller `backbone`",
+                    state.epoch,
+                    planned,
+                )
             with atomic_file(self.folder.path / "last.safetensors", overwrite=True) as part:
                 safetensors.torch.save_file(_weights(network), part)
             self._load_best(network, state)
@@ -228,12 +236,10 @@ class TrainingRun:
 
     def _after_epoch(self, state: RunState) -> None:
         primary = self.setup.data.task.primary_score
-        self.folder.write_history(state.history)
-        if state.stopped is not None or self._since_drawn.seconds > _DRAW_SECONDS:
-            from ..judging.curves import draw_curves
-
-            draw_curves(state.history, primary, state.best_epoch, self.folder.path / "curves.png")
-            self._since_drawn.restart()
+        try:
+            self._write_curves(state)
+        except OSError as error:
+            log.warning("%s; the training goes on, and tries again after the next epoch", error)
         row = state.history[-1]
         best = "" if state.best_score is None else f", best {state.best_score:.3f} (epoch {state.best_epoch})"
         log.info(
@@ -245,6 +251,15 @@ class TrainingRun:
             row.get(f"val_{primary}", float("nan")),
             best,
         )
+
+    def _write_curves(self, state: RunState) -> None:
+        self.folder.write_history(state.history)
+        if state.stopped is not None or self._since_drawn.seconds > _DRAW_SECONDS:
+            from ..judging.curves import draw_curves
+
+            primary = self.setup.data.task.primary_score
+            draw_curves(state.history, primary, state.best_epoch, self.folder.path / "curves.png")
+            self._since_drawn.restart()
 
     def _share(self, state: RunState) -> float:
         """The share of the budget that is used."""

@@ -85,10 +85,16 @@ class RunState:
         if budget.epochs is not None and self.epoch >= budget.epochs:
             return f"all {budget.epochs} epochs done" if budget.epochs > 1 else "its one epoch is done"
         if budget.seconds is not None and self.seconds >= budget.seconds:
-            return f"the time is used ({budget.seconds / 60:.3g} min), after {self.step} steps"
+            planned = "" if budget.epochs is None else f" in epoch {self.epoch} of {budget.epochs}"
+            return f"the time is used ({budget.seconds / 60:.3g} min), after {self.step} steps{planned}"
         if patience is not None and self.stale_epochs >= patience:
             return f"no better validation score for {self.stale_epochs} epochs"
         return None
+
+    def ended_early(self, budget: Budget) -> bool:
+        """True if the time ended the run before half of its epochs."""
+        time_is_used = budget.seconds is not None and self.seconds >= budget.seconds
+        return time_is_used and budget.epochs is not None and 2 * self.epoch < budget.epochs
 
     def become(self, other: RunState) -> None:
         """Take over all values of another state."""

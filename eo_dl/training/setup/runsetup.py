@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,9 @@ from .loading import worker_count
 from .processes import ProcessLayout, process_layout, refuse_without_program
 from .sampler import EpochPlan
 from .taskdata import TaskData, prepare_data
+
+_WORKERS_PER_PROCESSOR, _LEAST_WORKERS = 4, 16
+"""How many worker processes may be asked for."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,27 @@ class RunSetup:
         }
 
 
+def _check_batch(batch_size: int | None, processes: int, chips: int) -> None:
+    """Refuse a chosen batch that is larger than an epoch: it would hold chips several times."""
+    if batch_size is not None and batch_size * processes > chips:
+        each = "" if processes == 1 else f" for each of {processes} processes"
+        raise ConfigError(
+            f"`batch_size` {batch_size}{each}: there are only {chips} train chips; take at most "
+            f"{max(2, chips // processes)}, or leave it out"
+        )
+
+
+def _check_workers(workers: int | None) -> None:
+    """Refuse more worker processes than a machine can have a use for: each takes hundreds of megabytes."""
+    processors = os.cpu_count() or 1
+    most = max(_LEAST_WORKERS, _WORKERS_PER_PROCESSOR * processors)
+    if workers is not None and workers > most:
+        raise ConfigError(
+            f"`workers` {workers}: this machine has {processors} processors; take at most {most}, or leave "
+            "it out"
+        )
+
+
 def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int | None = None) -> RunSetup:
     """Check everything that can be wrong before any work.
 
@@ -138,6 +163,8 @@ def prepare_run(chips: ChipSet | str | Path, config: TrainConfig, val_fold: int 
     if val_fold is not None:
         chip_set = chip_set.with_val_fold(val_fold)
     data = prepare_data(chip_set, config, on_cpu=device.type == "cpu")
+    _check_batch(config.batch_size, processes.world, len(data.records["train"]))
+    _check_workers(config.workers)
     for split in ("train", "val"):
         count = len(data.records[split])
         if 0 < count < processes.world:
