@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import json
 import sqlite3
 import threading
@@ -21,6 +22,7 @@ import numpy as np
 import pyogrio
 import pyogrio.raw
 import shapely
+from pandas.api.types import is_integer_dtype
 from pyogrio.errors import DataSourceError
 from pyogrio.util import vsi_path
 from pyproj import CRS
@@ -427,7 +429,7 @@ def write_layers(
                     driver="GPKG",
                     promote_to_multi=types.get(name, "").startswith("Multi") or None,
                     dataset_options={"VERSION": "1.3"},  # 1.4 makes older readers warn (QGIS 3.22)
-                    layer_options={"GEOMETRY_NAME": "geom", "FID": "fid"},
+                    layer_options={"GEOMETRY_NAME": "geom", "FID": _id_column(target, features)},
                     dataset_metadata=dict(sorted((metadata or {}).items())) if number == 0 else None,
                 )
                 for number, (name, features) in enumerate(layers.items())
@@ -438,6 +440,34 @@ def write_layers(
         if styles:
             add_layer_styles(temporary, styles)
         _check_geopackage(target, temporary, {name: len(features) for name, features in layers.items()})
+
+
+def _id_column(target: Path, features: geopandas.GeoDataFrame | PolygonTable) -> str:
+    """The column for the ids of a GeoPackage's features: "fid", unless a field of that name holds anything
+    but ids. Unique whole numbers in it become the ids.
+
+    Raises:
+        WriteError: Two fields differ in upper and lower case only, which a GeoPackage cannot tell apart.
+    """
+    if isinstance(features, PolygonTable):
+        return "fid"
+    fields = [str(name) for name in features.columns if name != features.geometry.name]
+    folded = [name.casefold() for name in fields]
+    for name in {"geom", *folded}:
+        alike = [field for field in ("geom", *fields) if field.casefold() == name]
+        if len(alike) > 1:
+            raise WriteError(
+                f"{target}: a GeoPackage cannot hold the columns {alike[0]!r} and {alike[1]!r} at once; "
+                "rename the field, or write another format (.geojson, .fgb)"
+            )
+    if "fid" not in folded:
+        return "fid"
+    if fields.count("fid") == folded.count("fid") == 1:
+        values = features["fid"]
+        if is_integer_dtype(values.dtype) and values.is_unique and not (values < 0).any():
+            return "fid"
+    free = (f"fid_{number}" for number in itertools.count(1))
+    return next(name for name in free if name not in folded)
 
 
 def geometry_kind(features: geopandas.GeoDataFrame | PolygonTable) -> GeometryKind:

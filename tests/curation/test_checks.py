@@ -261,3 +261,13 @@ def test_a_mistake_of_the_caller_is_no_finding(tmp_path: Path) -> None:
     (tmp_path / "empty.geojson").write_text('{"type": "FeatureCollection", "features": []}')
     status = labels_status(tmp_path / "empty.geojson")
     assert not status.ready and "nothing has been drawn" in status.advice[0]
+
+
+def test_a_file_with_a_field_called_fid_can_be_fixed(tmp_path: Path) -> None:
+    outlines = [shapely.box(5e5 + 20 * i, 5.2e6, 5e5 + 20 * i + 9, 5.2e6 + 9) for i in range(3)]
+    table = gpd.GeoDataFrame({"kind": ["a"] * 3, "FID": ["x", "y", "z"]}, geometry=outlines, crs=32633)
+    table.to_file(tmp_path / "l.geojson")
+    fix_labels(
+        tmp_path / "l.geojson", label_options=LabelOptions(class_field="kind"), out=tmp_path / "fixed.gpkg"
+    )
+    assert list(gpd.read_file(tmp_path / "fixed.gpkg")["FID"]) == ["x", "y", "z"]

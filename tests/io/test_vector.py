@@ -280,3 +280,26 @@ def test_full_disk_leaves_no_vector_file(tmp_path):
     for suffix, line in zip(VECTOR_SUFFIXES, lines, strict=True):
         assert line.startswith(f"refused: {tmp_path}/o{suffix}: "), line
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("FID", [7, 7, 9]), ("FID", ["a", "b", "c"]), ("fid", [1.5, 2.5, 3.5]), ("fid", ["a", "b", "c"])],
+)
+def test_a_field_called_fid_is_an_attribute_like_any_other(tmp_path, name, values):
+    frame = objects(3).assign(**{name: values})
+    write_layer(tmp_path / "a.gpkg", frame)
+    assert sorted(read_layer(tmp_path / "a.gpkg")[name]) == values
+
+
+def test_unique_whole_numbers_called_fid_are_the_ids(tmp_path):
+    write_layer(tmp_path / "a.gpkg", objects(3).assign(fid=[5, 9, 2]))
+    back = read_layer(tmp_path / "a.gpkg")
+    assert sorted(back.index) == [2, 5, 9] and "fid" not in back.columns
+
+
+@pytest.mark.parametrize("columns", [{"Name": "a", "name": "b"}, {"geom": "a"}, {"FID": "a", "fid": "b"}])
+def test_columns_that_a_geopackage_cannot_tell_apart_are_named(tmp_path, columns):
+    with pytest.raises(WriteError, match=r"cannot hold the columns .* at once; rename"):
+        write_layer(tmp_path / "a.gpkg", objects(3).assign(**columns))
+    write_layer(tmp_path / "a.fgb", objects(3).assign(**columns))

@@ -4,6 +4,8 @@ and what does not fit is said.
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import unicodedata
 from pathlib import Path
@@ -354,6 +356,33 @@ def test_shapes_of_cvat_without_an_area_are_counted_by_kind(tmp_path: Path) -> N
     assert labels.report.read == 3 and "1 shapes are grouped" in said(labels)
 
 
+def bitmask(size: tuple[int, int], mode: str = "RGBA") -> str:
+    """A PNG as a data URL, opaque in (10, 20) to (40, 50)."""
+    picture = Image.new(mode, size)
+    picture.paste((0, 0, 0, 255) if mode == "RGBA" else 0, (10, 20, 40, 50))
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    return "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def test_bitmasks_of_label_studio_are_read(tmp_path: Path) -> None:
+    region_of = {"original_width": SIDE, "original_height": SIDE, "type": "bitmasklabels"}
+    for url, message in (
+        (bitmask((SIDE, SIDE)), ""),
+        (bitmask((SIDE + 1, SIDE)), f"its bitmask has {SIDE + 1}x{SIDE} px, but its image {SIDE}x{SIDE}"),
+        (bitmask((SIDE, SIDE), "L"), "no transparency"),
+        ("data:image/png;base64,AAAA", "cannot be read as a PNG"),
+        ("https://example.org/a.png", "no PNG as a data URL"),
+    ):
+        value = {"imageDataURL": url, "bitmasklabels": ["roof"]}
+        path = text(tmp_path / "t.json", label_studio({**region_of, "id": "b", "value": value}))
+        if message:
+            with pytest.raises(LabelError, match=message):
+                read_labels(path)
+        else:
+            assert bounds(read_labels(path)) == [BOX]
+
+
 def test_regions_of_label_studio_are_read_or_counted(tmp_path: Path) -> None:
     labels = read_labels(
         text(
@@ -362,15 +391,15 @@ def test_regions_of_label_studio_are_read_or_counted(tmp_path: Path) -> None:
                 region(rectanglelabels=["roof"]),
                 region("rectangle", "p", x=60.0),
                 {"id": "p", "type": "labels", "value": {"labels": ["tree"]}},
-                region("bitmasklabels", "b", bitmasklabels=["roof"]),
+                region("keypointlabels", "b", keypointlabels=["roof"]),
                 region("vectorlabels", "v", vectorlabels=["roof"]),
                 {"id": "t", "type": "textarea", "value": {"text": ["a"]}},
             ),
         )
     )
     assert bounds(labels) == [BOX, (60, 20, 90, 50)] and labels.classes.names == ("roof", "tree")
-    assert labels.report.dropped == {"bitmasklabels, not read": 1, "vectorlabels, not read": 1}
-    assert "1 bitmasklabels, 1 vectorlabels" in said(labels)
+    assert labels.report.dropped == {"keypointlabels, not read": 1, "vectorlabels, not read": 1}
+    assert "1 keypointlabels, 1 vectorlabels" in said(labels)
 
 
 def test_regions_of_two_sizes_of_one_image_are_refused(tmp_path: Path) -> None:

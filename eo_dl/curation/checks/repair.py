@@ -251,6 +251,8 @@ def _with_feature_ids(table: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     outlines = shapely.force_2d(np.asarray(table.geometry.array, dtype=object))
     flat = table.set_geometry(gpd.GeoSeries(outlines, index=table.index, crs=table.crs))
     if pd.api.types.is_integer_dtype(table.index):
+        if any(str(name).casefold() == "fid" for name in flat.columns):
+            return flat  # a field of that name stays what it is; the features get new ids
         return flat.assign(fid=np.asarray(table.index, np.int64))
     return flat
 

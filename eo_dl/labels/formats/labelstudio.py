@@ -21,7 +21,7 @@ import numpy as np
 import shapely
 from shapely.affinity import rotate, scale
 
-from ...core.arraytypes import Float64Array
+from ...core.arraytypes import BoolArray, Float64Array
 from ...core.classes import ClassSet
 from ...core.geometries import polygons_in
 from ...core.imagelabels import CoveredImage
@@ -40,6 +40,7 @@ from .annotations import (
     objects_that_count,
     without_extras,
 )
+from .bitmask import png_mask
 from .brush import brush_code, brush_mask
 from .labelfile import LabelFile
 from .labelformat import ANNOTATION_TOOL, LabelFormat, Recognition, WrittenFormat
@@ -69,6 +70,8 @@ _SHAPE_OF_KIND = {
     "ellipselabels": "ellipse",
     "brush": "brush",
     "brushlabels": "brush",
+    "bitmask": "bitmask",
+    "bitmasklabels": "bitmask",
     _CHOICES: _CHOICES,
 }
 # Results that are no regions.
@@ -89,7 +92,7 @@ def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions)
     """Regions of the last annotation of each task that was not cancelled, else of its last prediction.
 
     A region may have its label in another result with the same id. Regions of kinds that are not read
-    (points, vectors, bitmasks) are counted.
+    (points, vectors) are counted.
 
     Raises:
         LabelError: A file is malformed; names the task and the region.
@@ -117,7 +120,7 @@ def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions)
         kinds = ", ".join(f"{number} {kind}" for kind, number in left_out.items())
         notes.append(
             f"regions of kinds that are not read are left out: {kinds}; read are rectangles, polygons, "
-            "ellipses and brush strokes"
+            "ellipses, brush strokes and bitmasks"
         )
     dropped = {f"{kind}, not read": number for kind, number in left_out.items()}
     return pixel_records(source, objects, list(covered.values()), notes, class_field="label", dropped=dropped)
@@ -267,15 +270,20 @@ def _outline(region: Region) -> shapely.Geometry:
     if kind == _CHOICES:
         return shapely.box(0, 0, width, height)
     if kind == "brush":
-        mask = brush_mask(value.get("rle"), width, height)
-        polygons, _ = polygonize(mask.astype(np.uint8), mask)
-        return joined(list(polygons))
+        return _painted(brush_mask(value.get("rle"), width, height))
+    if kind == "bitmask":
+        return _painted(png_mask(value.get("imageDataURL"), width, height))
     percent = np.array([width, height]) / 100.0  # pixels per percent
     if kind == "polygon":
         return ring_polygon(np.asarray(value["points"], np.float64).reshape(-1, 2) * percent)
     if kind == "ellipse":
         return _ellipse(value, percent)
     return _rectangle(value, percent)
+
+
+def _painted(mask: BoolArray) -> shapely.Geometry:
+    polygons, _ = polygonize(mask.astype(np.uint8), mask)
+    return joined(list(polygons))
 
 
 def _ellipse(value: Region, percent: Float64Array) -> shapely.Geometry:

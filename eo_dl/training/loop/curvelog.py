@@ -33,10 +33,6 @@ class CurveLog(TensorBoardLogger):
         """Log a picture, (H, W, 3)."""
         self._attempt(lambda: self.experiment.add_image(title, picture, step, dataformats="HWC"))
 
-    def log_hyperparams(self, *values: Any, **options: Any) -> None:
-        """As Lightning's."""
-        self._attempt(lambda: super(CurveLog, self).log_hyperparams(*values, **options))
-
     def save(self) -> None:
         """As Lightning's."""
         self._attempt(super().save)
