@@ -46,9 +46,13 @@ class CurveLog(TensorBoardLogger):
             return
         try:
             action()
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # Lightning puts a ValueError around whatever ends the writing of a number
+            cause = error.__cause__ if isinstance(error, ValueError) else error
+            if not isinstance(cause, OSError):
+                raise
             self._failed = True
             log.warning(
                 "TensorBoard's log is given up (%s); the training goes on, and history.csv has the numbers",
-                error.strerror or error,
+                cause.strerror or cause,
             )
