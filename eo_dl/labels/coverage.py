@@ -31,6 +31,7 @@ from .plausibility import report_on_pixels
 from .raster.maskfit import raster_notes
 
 _LISTED_SCENES = 12
+_WHOLE = 1 - 1e-6  # the share of a label that lies on scenes, less rounding
 _LONLAT = CRS.from_epsg(4326)
 
 
@@ -174,6 +175,7 @@ def _ground_notes(labels: MapLabels, matched: MatchedLabels, scenes: Sequence[Sc
     if not used.all():
         outside = listed(labels.features.feature_ids[~used])
         notes.append(f"{count_lies(int((~used).sum()), len(labels), 'label')} outside the scenes: {outside}")
+    notes += _partial_note(labels, matched)
     if 1 < len(scenes) <= _LISTED_SCENES:
         counts = [f"{placed.scene.name} {len(placed.labels)}" for placed in matched.placed]
         notes.append(f"labels on each scene: {', '.join(counts)}")
@@ -182,6 +184,29 @@ def _ground_notes(labels: MapLabels, matched: MatchedLabels, scenes: Sequence[Sc
     if empty:
         notes.append(f"{len(empty)} of {len(scenes)} scenes have no label on them: {listed(empty)}")
     return notes
+
+
+def _partial_note(labels: MapLabels, matched: MatchedLabels) -> list[str]:
+    """A note on labels of which only a part lies on the scenes. Labels that meet a scene in a single pixel
+    are probably those of another place.
+    """
+    inside = np.zeros(len(labels), np.float64)
+    for placed in matched.placed:
+        geometries = placed.labels.geometries
+        areas = shapely.area(geometries)
+        on_scene = areas.copy()
+        frame = shapely.box(0, 0, placed.scene.grid.width, placed.scene.grid.height)
+        cut = ~shapely.contains_properly(frame, geometries)
+        on_scene[cut] = shapely.area(shapely.intersection(geometries[cut], frame))
+        inside[placed.labels.index] += np.divide(on_scene, areas, out=np.ones(len(areas)), where=areas > 0)
+    used = matched.used
+    partial = used & (inside < _WHOLE)
+    if not partial.any():
+        return []
+    return [
+        f"{count_lies(int(partial.sum()), int(used.sum()), 'label')} partly outside the scenes: "
+        f"{inside[partial].mean():.2%} of them on average is inside"
+    ]
 
 
 def _area_notes(labels: MapLabels, scenes: Sequence[Scene]) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+from affine import Affine
 
 from eo_dl.core.labelset import LabelSet
 from eo_dl.errors import LabelError
@@ -13,7 +14,7 @@ from eo_dl.labels.coverage import match_labels
 from eo_dl.labels.labelsources import find_sources
 from eo_dl.labels.pairing import best_named, core_name
 from eo_dl.labels.reading import read_labels
-from tests.making import CRS, square, write_polygons, write_raster
+from tests.making import CRS, NORTH_UP, square, write_polygons, write_raster
 
 
 def scene(path: Path, crs: str | None = CRS) -> Scene:
@@ -36,6 +37,39 @@ OUTSIDE = square(100_010, 30)
 def test_labels_outside_every_scene_are_counted(tmp_path: Path) -> None:
     found = read_labels(labels(tmp_path / "l.gpkg", [INSIDE, OUTSIDE, OUTSIDE]))
     assert notes_of(found, [scene(tmp_path / "a.tif")]) == ("2 of 3 labels lie outside the scenes: #2, #3",)
+
+
+@pytest.mark.parametrize(
+    ("west", "east", "share"), [(99, 199, "1.00%"), (100, 120, "0.00%"), (-30, 10, "25.00%"), (0, 100, "")]
+)
+def test_labels_that_meet_a_scene_in_a_part_say_how_much(
+    tmp_path: Path, west: int, east: int, share: str
+) -> None:
+    """A scene 100 px wide; the last label touches its edge from inside."""
+    outline = shapely.box(500_000 + west, 5_199_960, 500_000 + east, 5_199_990)
+    notes = notes_of(read_labels(labels(tmp_path / "l.gpkg", [INSIDE, outline])), [scene(tmp_path / "a.tif")])
+    expected = f"1 of 2 labels lies partly outside the scenes: {share} of them on average is inside"
+    assert notes == ((expected,) if share else ())
+
+
+def test_a_label_on_two_scenes_side_by_side_is_whole(tmp_path: Path) -> None:
+    both = shapely.box(500_090, 5_199_960, 500_110, 5_199_990)
+    west = scene(tmp_path / "a.tif")
+    east = open_scene(
+        write_raster(
+            tmp_path / "b.tif", np.ones((50, 100), np.uint8), transform=NORTH_UP @ Affine.translation(100, 0)
+        )
+    )
+    notes = notes_of(read_labels(labels(tmp_path / "l.gpkg", [both])), [west, east])
+    assert not any("partly" in note for note in notes)
+
+
+def test_a_label_raster_of_a_part_of_the_scene_says_which_part(tmp_path: Path) -> None:
+    write_raster(tmp_path / "mask.tif", np.tile(np.array([0, 1], np.uint8), (25, 20)))
+    notes = notes_of(read_labels(tmp_path / "mask.tif"), [scene(tmp_path / "a.tif")])
+    assert notes == (
+        "label rasters cover a part of their scenes, and ground beside them does not count: a.tif 20.00%",
+    )
 
 
 def test_no_overlap_shows_both_extents_and_sees_swapped_axes(tmp_path: Path) -> None:

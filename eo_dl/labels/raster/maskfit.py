@@ -16,6 +16,8 @@ from .maskgrid import check_fit
 from .maskvalues import open_mask
 from .rasterchoice import footprint_in
 
+_WHOLE = 0.9999  # of a scene: a raster may lie a fraction of a pixel beside it
+
 
 def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[str]:
     """Notes on scenes without label rasters and label rasters without a scene.
@@ -29,11 +31,14 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
     """
     used: set[str] = set()
     without: list[str] = []
+    partial: list[str] = []
     for part in placed:
         if part.raster is None:
             without.append(part.scene.name)
             continue
-        _check_place(part.raster, part.scene)
+        share = _covered_share(part.raster, part.scene)
+        if share < _WHOLE:
+            partial.append(f"{part.scene.name} {share:.2%}")
         used.add(part.raster.path)
     if not used:
         files = listed([Path(raster.path).name for raster in labels.rasters])
@@ -43,6 +48,11 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
             "alike"
         )
     notes = []
+    if partial:
+        notes.append(
+            "label rasters cover a part of their scenes, and ground beside them does not count: "
+            f"{listed(partial)}"
+        )
     if without:
         notes.append(
             f"{len(without)} of {len(placed)} scenes have no label raster and are not used as background: "
@@ -56,13 +66,16 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
     return notes
 
 
-def _check_place(raster: LabelRaster, scene: Scene) -> None:
+def _covered_share(raster: LabelRaster, scene: Scene) -> float:
+    """The share of the scene that lies on its label raster. Raises `LabelError` where that is none."""
     source = open_mask(raster.path)
     check_fit(source, scene)
     if source.grid.crs is None or scene.grid.crs is None:
-        return
-    if not shapely.intersects(footprint_in(raster.path, scene), scene.grid.footprint()):
+        return 1.0  # of the same size, pixel by pixel
+    labelled, whole = footprint_in(raster.path, scene), scene.grid.footprint()
+    if not shapely.intersects(labelled, whole):
         raise LabelError(
             f"{raster.path}: is named like {scene.name} but lies elsewhere on the ground; check its CRS and "
             "transform"
         )
+    return float(shapely.area(shapely.intersection(labelled, whole)) / whole.area)
