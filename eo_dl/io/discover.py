@@ -95,7 +95,7 @@ def refuse_other_encodings(path: str | Path, error: type[EoDlError] = InputError
     except UnicodeEncodeError:
         raise error(
             f"{shown}: the name of this file or of its folders is not UTF-8, which GDAL needs; rename it, "
-            "e.g. convmv -f latin1 -t utf8 --notest NAME"
+            "e.g. with the program convmv"
         ) from None
 
 
