@@ -212,6 +212,19 @@ def test_handlers_are_put_back_and_the_second_ctrl_c_is_the_usual_one() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_whoever_waits_for_a_step_is_told_what_is_finished(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("eo_dl.training.loop.stopping._PATIENCE_S", 0.0)
+    caplog.set_level("INFO", "eo_dl")
+    with stop_on_signals():
+        signal.raise_signal(signal.SIGINT)
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer):
+                thread.join()
+    assert "stopping once this step or validation is done" in caplog.text
+
+
 def test_outside_the_main_thread_no_handler_is_touched() -> None:
     seen: list[bool] = []
 

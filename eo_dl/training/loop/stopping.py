@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ INTERRUPTED, TERMINATED, HUNG_UP = "interrupted", "terminated", "the terminal wa
 EXIT_CODES = {INTERRUPTED: 130, TERMINATED: 143, HUNG_UP: 129}
 """Exit code of a run that stopped for a reason: 128 + the number of the signal, as shells count."""
 _REASONS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
+_PATIENCE_S = 0.5
+"""Whoever asked to stop is told what is waited for if it takes longer than this."""
+
+log = logging.getLogger(__name__)
 
 
 class StopRequest:
@@ -22,6 +27,10 @@ class StopRequest:
 
     def __bool__(self) -> bool:
         return self.reason is not None
+
+
+def _say_what_is_finished() -> None:
+    log.info("stopping once this step or validation is done, with a checkpoint; again: at once, without one")
 
 
 @contextmanager
@@ -41,9 +50,13 @@ def stop_on_signals() -> Iterator[StopRequest]:
         if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             handlers_before[number] = signal.getsignal(number)
 
+    patience = threading.Timer(_PATIENCE_S, _say_what_is_finished)
+    patience.daemon = True
+
     def handle(number: int, frame: FrameType | None) -> None:
         if request.reason is None:
             request.reason = _REASONS[signal.Signals(number).name]
+            patience.start()  # a handler itself must not write: it may have interrupted a writing
         elif number == signal.SIGINT:
             raise KeyboardInterrupt
         else:
@@ -55,5 +68,6 @@ def stop_on_signals() -> Iterator[StopRequest]:
     try:
         yield request
     finally:
+        patience.cancel()
         for number, handler in handlers_before.items():
             signal.signal(number, handler)
