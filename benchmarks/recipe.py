@@ -38,6 +38,7 @@ ARMS: dict[str, tuple[str, ...]] = {
     "resnet10t, random": ("task_options.backbone=resnet10t", *RANDOM),
     "lite0, random": RANDOM,
     "lr 0.001": ("lr=0.001",),
+    "lr 0.0005": ("lr=0.0005",),
     "lr 0.004": ("lr=0.004",),
     "class weights sqrt_inverse": ("class_weights=sqrt_inverse",),
     "moving average 0.98": ("ema=0.98",),
@@ -95,9 +96,9 @@ def trained(case: Case, arm: str, seed: int, epochs: int) -> dict[str, float]:
 def test_score(result: dict[str, object]) -> float:
     """The primary score over all classes on the test blocks."""
     primary, scores = result["primary"], result["scores"]
-    assert isinstance(scores, list)
-    for score in scores:
-        if (score["name"], score["split"], score.get("class")) == (primary, "test", None):
+    assert isinstance(scores, dict)
+    for score in scores["test"]:
+        if score["name"] == primary and score["class_name"] is None:
             return float(score["value"])
     raise SystemExit(f"no {primary} of the test blocks in {scores}")
 

@@ -137,7 +137,7 @@ def dry_run(chips: ChipSet | str | Path, config: TrainConfig, *, val_fold: int |
         steps = PlainSteps(setup)
         clock = Clock()
         for number, batch in enumerate(islice(steps.batches(), TIMED_STEPS + 1)):
-            steps.step(batch, config.lr)
+            steps.step(batch, setup.config.peak_lr)
             if number == 0:
                 clock.restart()  # the first step also pays for starting up
         step_seconds = clock.lap() / TIMED_STEPS

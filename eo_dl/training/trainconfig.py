@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..io.yamlfiles import load_yaml, parse_yaml, validate
 from ..networks.compute import Compute
 from ..networks.device import Precision, check_device_name
-from ..tasks import OutputKind, TaskConfig, load_task
+from ..tasks import RASTER, OutputKind, TaskConfig, load_task
 
 
 def _as_text(value: object) -> object:
@@ -69,8 +69,8 @@ class TrainConfig(BaseModel):
     batch_size: int | None = Field(None, ge=2)
     """Chips per batch and process, at least 2 (batch normalization cannot work on one). null: chosen by the
     size of the chips, 4 to 32."""
-    lr: float = Field(2e-3, gt=0)
-    """Peak learning rate."""
+    lr: float | None = Field(None, gt=0)
+    """Peak learning rate. null: 0.001 for objects (boxes and outlines), otherwise 0.002."""
     weight_decay: float = Field(1e-2, ge=0)
     """Weight decay; biases and normalization layers are exempt."""
     optimizer: Literal["adamw", "adam", "rmsprop", "adagrad", "momentum", "sgd"] = "adamw"
@@ -143,6 +143,16 @@ class TrainConfig(BaseModel):
     """Machines. null: one, or as many as torchrun or SLURM started."""
     strategy: Literal["auto", "ddp", "ddp_find_unused_parameters_true"] = "auto"
     """How several processes work together: auto, ddp or ddp_find_unused_parameters_true."""
+
+    @property
+    def peak_lr(self) -> float:
+        """The peak learning rate; that of class maps until `with_rate` has settled it."""
+        return RASTER.lr if self.lr is None else self.lr
+
+
+def with_rate(config: TrainConfig, output: OutputKind) -> TrainConfig:
+    """The configuration with the learning rate that suits the output kind of its task, if it states none."""
+    return config if config.lr is not None else config.model_copy(update={"lr": output.lr})
 
 
 BATCH_PX = 8 * 128 * 128

@@ -25,14 +25,14 @@ from ..trainconfig import TrainConfig
 _ONECYCLE_RISE, _ONECYCLE_START, _ONECYCLE_END = 0.3, 1 / 25, 1 / 25e4
 
 _MAKERS: dict[str, Callable[[Groups, TrainConfig], torch.optim.Optimizer]] = {
-    "sgd": lambda groups, config: torch.optim.SGD(groups, lr=config.lr),
+    "sgd": lambda groups, config: torch.optim.SGD(groups, lr=config.peak_lr),
     "momentum": lambda groups, config: torch.optim.SGD(
-        groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0
+        groups, lr=config.peak_lr, momentum=config.momentum, nesterov=config.momentum > 0
     ),
-    "adagrad": lambda groups, config: torch.optim.Adagrad(groups, lr=config.lr),
-    "rmsprop": lambda groups, config: torch.optim.RMSprop(groups, lr=config.lr),
-    "adam": lambda groups, config: torch.optim.Adam(groups, lr=config.lr, fused=_is_fused(config)),
-    "adamw": lambda groups, config: torch.optim.AdamW(groups, lr=config.lr, fused=_is_fused(config)),
+    "adagrad": lambda groups, config: torch.optim.Adagrad(groups, lr=config.peak_lr),
+    "rmsprop": lambda groups, config: torch.optim.RMSprop(groups, lr=config.peak_lr),
+    "adam": lambda groups, config: torch.optim.Adam(groups, lr=config.peak_lr, fused=_is_fused(config)),
+    "adamw": lambda groups, config: torch.optim.AdamW(groups, lr=config.peak_lr, fused=_is_fused(config)),
 }
 
 
@@ -81,18 +81,18 @@ def rate_at(step: float, total: float, config: TrainConfig, *, epoch: int = 0, d
         drops: How often the rate was lowered for lack of a better score (for "plateau", see `plateau_drops`).
     """
     if config.schedule == "onecycle":
-        return config.lr * _onecycle(step, total)
+        return config.peak_lr * _onecycle(step, total)
     warmup = max(1, round(config.warmup * total))
     if step < warmup:
-        return config.lr * (step + 1) / (warmup + 1)
+        return config.peak_lr * (step + 1) / (warmup + 1)
     if config.schedule == "step":
-        return float(config.lr * config.decay_factor ** (epoch // config.decay_epochs))
+        return float(config.peak_lr * config.decay_factor ** (epoch // config.decay_epochs))
     if config.schedule == "plateau":
-        return float(config.lr * config.decay_factor**drops)
+        return float(config.peak_lr * config.decay_factor**drops)
     if config.schedule == "constant":
-        return config.lr
+        return config.peak_lr
     share = min(1.0, (step - warmup) / max(1, total - warmup))
-    return config.lr * _half_cosine(share, 1.0, 0.0)
+    return config.peak_lr * _half_cosine(share, 1.0, 0.0)
 
 
 def plateau_drops(scores: Sequence[float], patience: int) -> int:

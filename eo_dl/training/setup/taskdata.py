@@ -30,7 +30,7 @@ from ...tasks import (
     load_task,
 )
 from ...tasks.codecs import CodecT
-from ..trainconfig import TrainConfig, batch_size_for, task_config_of, task_name
+from ..trainconfig import TrainConfig, batch_size_for, task_config_of, task_name, with_rate
 from .classweights import class_weights
 from .initialweights import with_weights
 from .weightsnorm import weights_normalization
@@ -133,7 +133,7 @@ def prepare_data(chips: ChipSet, config: TrainConfig, *, on_cpu: bool = False) -
     records, notes = _usable_records(chips)
     shares = chips.class_pixel_shares("train")
     band_names = [band.name if band.named else "" for band in chips.bands]
-    config, more_notes = with_weights(config, band_names)
+    config, more_notes = with_weights(with_rate(config, task.output), band_names)
     notes += more_notes
     source = find_weights(config.weights, task_config_of(config).backbone, band_names)
 
