@@ -138,7 +138,7 @@ def _steps(network: torch.nn.Module, optimizer: torch.optim.Optimizer, images: t
 
 def _plain_adamw(network: torch.nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Tensor by tensor, as in checkpoints of older versions."""
-    return torch.optim.AdamW(parameter_groups(network, config), lr=config.lr, foreach=False)
+    return torch.optim.AdamW(parameter_groups(network, config), lr=config.peak_lr, foreach=False)
 
 
 def _close(one: torch.nn.Module, other: torch.nn.Module) -> bool:
