@@ -361,6 +361,7 @@ def read_back_labels(
             source,
             areas=None if entry["everywhere"] else _read_map_areas(path, crs, entry["annotated_by_image"]),
             image_names=tuple(entry["image_names"]),
+            accept_shift_m=entry.get("accept_shift_m"),  # missing in chip sets of older versions
             class_field=entry["class_field"],
             notes=notes,
         )

@@ -280,10 +280,12 @@ def labels_entry(labels: LabelSet, folder: Path) -> PlainValues:
     crs = labels.crs
     by_image = False
     image_names: tuple[str, ...] = ()
+    accept_shift_m: float | None = None
     rasters: tuple[LabelRaster, ...] = ()
     match labels:
         case MapLabels():
             by_image, image_names = labels.features.images is not None, labels.image_names
+            accept_shift_m = labels.accept_shift_m
         case ImageLabels():
             by_image, image_names = True, labels.image_names
         case RasterLabels():
@@ -295,6 +297,7 @@ def labels_entry(labels: LabelSet, folder: Path) -> PlainValues:
         "source": labels.source,
         "crs": None if crs is None else _crs_text(crs),
         "class_field": labels.class_field,
+        "accept_shift_m": accept_shift_m,
         "image_names": list(image_names),
         "by_image": by_image,
         "everywhere": areas is None,

@@ -35,6 +35,10 @@ class _Scene(_Part):
     fingerprint: dict[str, Any]
 
 
+class _Labels(_Part):
+    accept_shift_m: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+
 class _Manifest(_Part):
     chip_px: int = Field(ge=1, le=16_384)
     gsd_m: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
@@ -46,7 +50,7 @@ class _Manifest(_Part):
     classes: list[dict[str, Any]] = Field(min_length=1, max_length=256)
     statistics: list[dict[str, Any]]
     scenes: list[_Scene] = Field(min_length=1, max_length=10_000_000)
-    labels: dict[str, Any]
+    labels: _Labels
     notes: list[str]
 
 

@@ -11,6 +11,9 @@ import shapely
 from pyproj import CRS, Transformer
 from rasterio.transform import from_origin
 
+from eo_dl.chips.chipset import open_chip_set
+from eo_dl.chips.splits import Split
+from eo_dl.chips.tile import tile
 from eo_dl.core.datumshift import rough_shift
 from eo_dl.errors import LabelError
 from eo_dl.io.scene import open_scene
@@ -72,6 +75,9 @@ def test_labels_of_the_british_grid_are_refused_or_accepted(tmp_path: Path) -> N
     accepted = labels_of(tmp_path / "l.gpkg", LabelOptions(accept_shift_m=10))
     notes = match_labels(accepted, [scene]).labels.notes
     assert any("accepted by `accept_shift_m`" in note for note in notes)
+    made = tile([scene], accepted, out=tmp_path / "chips", size_px=16, split=Split((1, 0, 0)))
+    again = open_chip_set(made.path)
+    assert len(again.labels_of(0)) == 1, "training takes what tile accepted"
     mask = np.ones((40, 40), np.uint8)
     write_raster(
         tmp_path / "uk_mask.tif",
