@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import eo_dl
+
 PACKAGE = Path(__file__).resolve().parents[1] / "eo_dl"
 # The plug-in runs the command line, so it writes flags.
 FILES = [path for path in sorted(PACKAGE.rglob("*.py")) if "eo_dl_qgis" not in path.parts]
@@ -36,8 +38,10 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def names() -> set[str]:
-    """Parameters of all functions, and fields of all classes: those of configurations among them."""
-    found = set(OTHER_NAMES)
+    """Parameters of all functions, fields of all classes (those of configurations among them), and what
+    `eo_dl` itself offers.
+    """
+    found = {*OTHER_NAMES, *eo_dl.__all__}
     for path in FILES:
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef):
