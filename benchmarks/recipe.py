@@ -35,15 +35,17 @@ RANDOM = ("weights=none",)
 ARMS: dict[str, tuple[str, ...]] = {
     "defaults": (),
     "resnet18, random": ("task_options.backbone=resnet18", *RANDOM),
+    "lr 0.002, resnet18, random": ("lr=0.002", "task_options.backbone=resnet18", *RANDOM),
     "resnet10t, random": ("task_options.backbone=resnet10t", *RANDOM),
     "lite0, random": RANDOM,
-    "lr 0.001": ("lr=0.001",),
     "lr 0.0005": ("lr=0.0005",),
+    "lr 0.001": ("lr=0.001",),
+    "lr 0.002": ("lr=0.002",),
     "lr 0.004": ("lr=0.004",),
     "class weights sqrt_inverse": ("class_weights=sqrt_inverse",),
     "moving average 0.98": ("ema=0.98",),
     "normalization of the weights": ("normalization=weights",),
-    "backbone rate x 0.3": ("backbone_lr_scale=0.3",),
+    "lr 0.002, backbone rate x 0.3": ("lr=0.002", "backbone_lr_scale=0.3"),
     "batch normalization of the backbone fixed": ("freeze_norm=true",),
 }
 

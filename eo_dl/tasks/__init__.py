@@ -9,12 +9,13 @@ from pathlib import Path
 from ..errors import ConfigError
 from .codecs import ChipCodec, Codec, ObjectCodec, RasterCodec
 from .outputkind import CHIPS, OBJECTS, RASTER, OutputKind
-from .task import NetworkInputs, Task, TaskConfig, codec_for
+from .task import USUAL_LR, NetworkInputs, Task, TaskConfig, codec_for
 
 __all__ = [
     "CHIPS",
     "OBJECTS",
     "RASTER",
+    "USUAL_LR",
     "ChipCodec",
     "Codec",
     "NetworkInputs",

@@ -35,8 +35,6 @@ class OutputKind(Generic[CodecT]):
     be learned as background."""
     step_cost: int
     """Memory and time of a training step per pixel, relative to class maps."""
-    lr: float
-    """Peak learning rate where nobody chose one (benchmarks/recipe.md)."""
 
 
 RASTER: OutputKind[RasterCodec] = OutputKind(
@@ -49,7 +47,6 @@ RASTER: OutputKind[RasterCodec] = OutputKind(
     class_folders=False,
     hides_unannotated=False,
     step_cost=1,
-    lr=0.002,
 )
 """A class for every pixel."""
 OBJECTS: OutputKind[ObjectCodec] = OutputKind(
@@ -62,7 +59,6 @@ OBJECTS: OutputKind[ObjectCodec] = OutputKind(
     class_folders=False,
     hides_unannotated=True,
     step_cost=2,
-    lr=0.001,
 )
 """Objects with a box or an outline, a class and a score."""
 CHIPS: OutputKind[ChipCodec] = OutputKind(
@@ -75,6 +71,5 @@ CHIPS: OutputKind[ChipCodec] = OutputKind(
     class_folders=True,
     hides_unannotated=False,
     step_cost=1,
-    lr=0.002,
 )
 """Class probabilities of whole chips."""

@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from ..scores.score import Score
 
 
+USUAL_LR = 0.002
+"""Peak learning rate of most tasks."""
+
+
 class TaskConfig(BaseModel):
     """Options that all tasks have; each task adds its own. Unknown keys are refused."""
 
@@ -157,6 +161,8 @@ class Task(Generic[ConfigT, CodecT, TargetT, AnswerT]):
     """(classes, config) to the classes that remain once the config is settled."""
     remarks: Callable[[ConfigT, Mapping[str, Sequence[int]]], tuple[str, ...]] = _no_remarks
     """(config, counts) to notes on the chips, given the number of objects per chip by split."""
+    lr: float = USUAL_LR
+    """Peak learning rate where nobody chose one."""
 
 
 RasterTask = Task[ConfigT, RasterCodec, MaskTarget, ClassMap]

@@ -14,7 +14,7 @@ from ..errors import ConfigError
 from ..io.yamlfiles import load_yaml, parse_yaml, validate
 from ..networks.compute import Compute
 from ..networks.device import Precision, check_device_name
-from ..tasks import RASTER, OutputKind, TaskConfig, load_task
+from ..tasks import USUAL_LR, OutputKind, Task, TaskConfig, load_task
 
 
 def _as_text(value: object) -> object:
@@ -70,7 +70,7 @@ class TrainConfig(BaseModel):
     """Chips per batch and process, at least 2 (batch normalization cannot work on one). null: chosen by the
     size of the chips, 4 to 32."""
     lr: float | None = Field(None, gt=0)
-    """Peak learning rate. null: 0.001 for objects (boxes and outlines), otherwise 0.002."""
+    """Peak learning rate. null: 0.001 for detection and instances, otherwise 0.002."""
     weight_decay: float = Field(1e-2, ge=0)
     """Weight decay; biases and normalization layers are exempt."""
     optimizer: Literal["adamw", "adam", "rmsprop", "adagrad", "momentum", "sgd"] = "adamw"
@@ -146,13 +146,13 @@ class TrainConfig(BaseModel):
 
     @property
     def peak_lr(self) -> float:
-        """The peak learning rate; that of class maps until `with_rate` has settled it."""
-        return RASTER.lr if self.lr is None else self.lr
+        """The peak learning rate; that of most tasks until `with_rate` has settled it."""
+        return USUAL_LR if self.lr is None else self.lr
 
 
-def with_rate(config: TrainConfig, output: OutputKind) -> TrainConfig:
-    """The configuration with the learning rate that suits the output kind of its task, if it states none."""
-    return config if config.lr is not None else config.model_copy(update={"lr": output.lr})
+def with_rate(config: TrainConfig, task: Task) -> TrainConfig:
+    """The configuration with the learning rate that suits its task, if it states none."""
+    return config if config.lr is not None else config.model_copy(update={"lr": task.lr})
 
 
 BATCH_PX = 8 * 128 * 128

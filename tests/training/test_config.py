@@ -7,11 +7,13 @@ import yaml
 from click.testing import CliRunner
 
 from eo_dl.chips.augment import AugmentConfig
+from eo_dl.chips.chipset import ChipSet
 from eo_dl.errors import ConfigError
 from eo_dl.io.yamlfiles import load_yaml
 from eo_dl.networks.compute import Compute
 from eo_dl.tasks import available_tasks, load_task
 from eo_dl.training.configyaml import config_yaml
+from eo_dl.training.setup.runsetup import prepare_run
 from eo_dl.training.trainconfig import TrainConfig, complete, differences, resolve_config, upgraded
 from eo_dl_cli.train import command
 
@@ -138,3 +140,10 @@ def test_every_option_of_training_has_a_description_of_its_own() -> None:
     ]
     assert all(description.endswith(".") for description in descriptions)
     assert len(set(descriptions)) == len(descriptions)
+
+
+def test_a_task_has_a_rate_of_its_own_unless_one_is_stated(small_chips: ChipSet) -> None:
+    for task, expected in (("detection", 0.001), ("segmentation", 0.002)):
+        usual = prepare_run(small_chips, TrainConfig(task=task, device="cpu")).config
+        stated = prepare_run(small_chips, TrainConfig(task=task, device="cpu", lr=0.01)).config
+        assert (usual.peak_lr, usual.lr, stated.peak_lr) == (expected, expected, 0.01)

@@ -13,7 +13,7 @@ from ..outputkind import OBJECTS
 from ..task import NetworkInputs, ObjectTask, Scorer, Task
 from .anchors import fitting_ratios, fitting_sizes, fitting_stride, pyramid_strides
 from .codec import DetectionCodec
-from .config import BoxConfig, DetectionConfig
+from .config import BOX_LR, BoxConfig, DetectionConfig
 
 if TYPE_CHECKING:
     from ...networks.tasknetwork import TaskNetwork
@@ -82,5 +82,6 @@ TASK: ObjectTask[DetectionConfig] = Task(
     make_network=_make_network,
     make_scorer=_make_scorer,
     settle=with_anchors,
+    lr=BOX_LR,
     output_classes=object_classes,
 )

@@ -12,6 +12,9 @@ from ..task import TaskConfig
 Pixels = Annotated[float, Field(gt=0, le=16_384)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 _PYRAMID, _PROPOSALS = 128, 500
+BOX_LR = 0.001
+"""Peak learning rate of the networks that find any number of objects: with that of the other tasks they are
+worse on both real sets that were tried (benchmarks/recipe.md)."""
 
 
 class BoxConfig(TaskConfig):

@@ -8,6 +8,7 @@ from ...core.arrays import BoxTarget, Objects
 from ...core.classes import ClassSet
 from ..codecs import ObjectCodec
 from ..detection import object_classes, with_anchors
+from ..detection.config import BOX_LR
 from ..outputkind import OBJECTS
 from ..task import NetworkInputs, ObjectTask, Scorer, Task
 from .codec import InstancesCodec
@@ -46,5 +47,6 @@ TASK: ObjectTask[InstancesConfig] = Task(
     make_network=_make_network,
     make_scorer=_make_scorer,
     settle=with_anchors,
+    lr=BOX_LR,
     output_classes=object_classes,
 )

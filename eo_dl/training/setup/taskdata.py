@@ -133,7 +133,7 @@ def prepare_data(chips: ChipSet, config: TrainConfig, *, on_cpu: bool = False) -
     records, notes = _usable_records(chips)
     shares = chips.class_pixel_shares("train")
     band_names = [band.name if band.named else "" for band in chips.bands]
-    config, more_notes = with_weights(with_rate(config, task.output), band_names)
+    config, more_notes = with_weights(with_rate(config, task), band_names)
     notes += more_notes
     source = find_weights(config.weights, task_config_of(config).backbone, band_names)
 
