@@ -26,7 +26,7 @@ SIDE_PX = 192
 TRAINING = {
     "epochs": 1,
     "min_steps": 2,
-    "batch_size": 4,
+    "batch_size": 2,
     "weights": "none",
     "baselines": False,
     "task_options": tiny_network("segmentation"),
