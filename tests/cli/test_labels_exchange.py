@@ -121,7 +121,7 @@ def test_mistakes_of_export_are_one_line(eo_dl_cli: Cli, world: World, tmp_path:
         ((tmp_path / "none", "--format", "coco"), ("none",)),
         ((world.chips, "--format", "image-csv"), ("whole images", "--format csv")),
         ((world.chips, "--format", "coco", "--bands", "red"), ("--images png",)),
-        ((world.chips, "--format", "cvat", "--bands", "red,nir,blue"), ("red,nir,blue", "red, green, blue")),
+        ((world.chips, "--format", "cvat", "--bands", "red,nir,blue"), ("no band 'nir'", "red, green, blue")),
         ((world.chips, "--format", "coco", "--split", "train,dev"), ("dev", "val")),
         ((world.chips, "--format", "coco", "--predictions", world.labels), ("--predictions", "--labels")),
         ((world.chips, "--format", "coco", "--labels", tmp_path / "none.gpkg"), ("none.gpkg",)),

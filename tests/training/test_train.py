@@ -327,7 +327,6 @@ def wrong(chips: ChipSet, out: Path, **given: Any) -> str:
 
 def test_wrong_input_is_one_line_and_leaves_nothing(chips: ChipSet, tmp_path: Path) -> None:
     out = tmp_path / "m.eodl"
-    assert "`task`" in wrong(chips, out)
     assert "segmentation" in wrong(chips, out, task="segmentatoin")
     assert "resnet18" in wrong(chips, out, task="segmentation", backbone="resnet81")
     assert "unet" in wrong(chips, out, task="segmentation", config={"task_options.network": "faster_rcnn"})
