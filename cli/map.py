@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -52,13 +51,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=8),
     metavar="PIXELS",
 )
-@click.option(
-    "--gsd",
-    "gsd_m",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Resample scenes to this GSD (ground sample distance), metres.",
-    metavar="METRES",
-)
+@options.gsd
 @options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
 @options.colors
 @options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote", "force")
@@ -91,22 +84,7 @@ def command(
     it. A stopped run continues with the same command.
     """
     reporter.log("loading the libraries")
-    from eo_dl.core.classcolors import parse_colors
-    from eo_dl.core.imagelabels import WholeImageLabels
-    from eo_dl.io.discover import named_scenes
-    from eo_dl.io.scene import open_scenes
-    from eo_dl.labels.labelcolors import in_colors
-    from eo_dl.labels.reading import labels_of
-
-    # As in `tile`, which places the annotated areas.
-    label_set = labels_of(
-        labels[0] if len(labels) == 1 else labels,
-        replace(label_options, annotated=None),
-        images=named_scenes(scenes),
-    )
-    if colors is not None:
-        label_set = in_colors(label_set, parse_colors(colors))
-    opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
+    opened, label_set = options.scenes_with_labels(scenes, labels, scene_options, label_options, colors)
     wanted: dict[str, Any] = {
         "task": task,
         "minutes": minutes,

@@ -55,7 +55,7 @@ chips -> chip_options
     --chip, --margin, --blend, --views, --max-overlap, --max-inside
                     predict
 
-Alone: --drop-dead-bands (inspect, tile),
+Alone: --drop-dead-bands (inspect, tile), --gsd and --colors (tile, map),
 --aoi, -j/--workers (tile), --dask, --seed, --overwrite (each command's `--help` shows them).
 """
 
@@ -64,7 +64,8 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -76,7 +77,10 @@ from .reporter import Reporter
 
 if TYPE_CHECKING:
     from eo_dl.chips.chipset import ChipSet
+    from eo_dl.core.labelset import LabelSet
+    from eo_dl.io.scene import Scene
     from eo_dl.io.sceneoptions import SceneOptions
+    from eo_dl.labels.labeloptions import LabelOptions
 
 Function = Callable[..., None]
 Decorator = Callable[[Function], Function]
@@ -197,6 +201,35 @@ drop_dead_bands = click.option(
     is_flag=True,
     help="Leave out bands that hold one value or none, and name them; every pixel is read for that.",
 )
+
+
+def scenes_with_labels(
+    scenes: Sequence[str],
+    labels: Sequence[str],
+    scene_options: SceneOptions,
+    label_options: LabelOptions,
+    colors: str | None,
+) -> tuple[tuple[Scene, ...], LabelSet]:
+    """The scenes and labels that chips are cut from.
+
+    The annotated areas are left to the verb that gets both, because areas in pixels need the scenes.
+    """
+    from eo_dl.core.classcolors import parse_colors
+    from eo_dl.core.imagelabels import WholeImageLabels
+    from eo_dl.io.discover import named_scenes
+    from eo_dl.io.scene import open_scenes
+    from eo_dl.labels.labelcolors import in_colors
+    from eo_dl.labels.reading import labels_of
+
+    label_set = labels_of(
+        labels[0] if len(labels) == 1 else labels,
+        replace(label_options, annotated=None),
+        images=named_scenes(scenes),
+    )
+    if colors is not None:
+        label_set = in_colors(label_set, parse_colors(colors))
+    opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
+    return opened, label_set
 
 
 def chip_set(path: str, trust: SceneOptions, *, allow_shared: bool = False) -> ChipSet:
@@ -500,6 +533,13 @@ def chips(command: Function) -> Function:
 
 # Alone
 
+gsd = click.option(
+    "--gsd",
+    "gsd_m",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Resample scenes to this GSD (ground sample distance), metres.",
+    metavar="METRES",
+)
 colors = click.option(
     "--colors",
     metavar="LIST",

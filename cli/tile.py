@@ -37,13 +37,7 @@ if TYPE_CHECKING:
     "three splits need it; for images labelled as a whole, their size).",
     metavar="SIZE",
 )
-@click.option(
-    "--gsd",
-    "gsd_m",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Resample scenes to this GSD (ground sample distance), metres.",
-    metavar="METRES",
-)
+@options.gsd
 @options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
 @options.colors
 @options.aoi
@@ -91,23 +85,9 @@ def command(
         raise click.UsageError("--workers and --dask cannot be combined; the cluster has workers of its own")
     from eo_dl import drop_dead_bands as without_dead_bands
     from eo_dl import tile, tile_on_cluster
-    from eo_dl.core.classcolors import parse_colors
-    from eo_dl.core.imagelabels import WholeImageLabels
-    from eo_dl.io.discover import named_scenes
-    from eo_dl.io.scene import open_scenes
-    from eo_dl.labels.labelcolors import in_colors
-    from eo_dl.labels.reading import labels_of
 
     size_px, size_m = (None, None) if size is None else options.parse_size(size)
-    # `tile` places the annotated areas, because labels in pixels need the scenes for that
-    label_set = labels_of(
-        labels[0] if len(labels) == 1 else labels,
-        replace(label_options, annotated=None),
-        images=named_scenes(scenes),
-    )
-    if colors is not None:
-        label_set = in_colors(label_set, parse_colors(colors))
-    opened = open_scenes(scenes, scene_options, below=isinstance(label_set, WholeImageLabels))
+    opened, label_set = options.scenes_with_labels(scenes, labels, scene_options, label_options, colors)
     if drop_dead_bands:
         opened = without_dead_bands(opened)
     wanted: dict[str, Any] = {

@@ -9,9 +9,10 @@ from ..bundle import Bundle
 from ..core.bands import BandSet
 from ..core.gsdratio import factor_between
 from ..errors import BandError
-from ..io.gapsample import sampled_gap_lines
 from ..io.gsdchange import resampled
 from ..io.scene import Scene
+from ..io.validity import gap_lines
+from .scenesample import SceneSample
 from .seasons import season_note
 from .valuecheck import check_values
 
@@ -50,25 +51,26 @@ def fit_scene(bundle: Bundle, scene: Scene, *, keep_gsd: bool = False, force: bo
     fitted = _with_bands(bundle.bands, scene)
     fitted, rule = _with_valid_rule(bundle, fitted)
     fitted, size = _with_gsd(bundle, fitted, keep_gsd, force)
-    compared = check_values(bundle, fitted, force)
+    sample = SceneSample.of(fitted)
+    gaps = gap_lines(sample.gaps, fitted.bands, fitted.valid, fitted.name)
+    for line in gaps if sample.gaps.costly else ():
+        log.warning("%s", line)
+    compared = check_values(bundle, fitted, sample.pixels, force)
     warnings = (*compared.warnings, *season_note(bundle, scene))
-    return FittedScene(fitted, (*scene.notes, *warnings, *rule, *size, *compared.notes), warnings)
+    return FittedScene(fitted, (*scene.notes, *warnings, *rule, *gaps, *size, *compared.notes), warnings)
 
 
 def _with_valid_rule(bundle: Bundle, scene: Scene) -> tuple[Scene, tuple[str, ...]]:
-    """The scene with the model's rule of valid ground, unless the user stated one; notes on what it costs."""
-    notes: list[str] = []
+    """The scene with the model's rule of valid ground, unless the user stated one; a note on another one."""
     if scene.options.valid is None:
-        scene = scene.with_valid(bundle.spec.valid)
-    elif scene.valid != bundle.spec.valid:
-        notes.append(
-            f"{scene.name}: pixels are valid by the rule '{scene.valid}', as stated; the model was trained "
-            f"with '{bundle.spec.valid}'"
-        )
-    lines, costly = sampled_gap_lines(scene)
-    for line in lines if costly else ():
-        log.warning("%s", line)
-    return scene, (*notes, *lines)
+        return scene.with_valid(bundle.spec.valid), ()
+    if scene.valid == bundle.spec.valid:
+        return scene, ()
+    note = (
+        f"{scene.name}: pixels are valid by the rule '{scene.valid}', as stated; the model was trained "
+        f"with '{bundle.spec.valid}'"
+    )
+    return scene, (note,)
 
 
 def _with_bands(wanted: BandSet, scene: Scene) -> Scene:

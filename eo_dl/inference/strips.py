@@ -15,13 +15,16 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray
 from ..core.window import Window
+
+T = TypeVar("T")
 
 _WANTED_ROWS = 256
 _MAX_ROWS = 2048
@@ -110,8 +113,7 @@ class StripReader:
         self._held: deque[PixelStrip] = deque()
         self._pending: deque[Future[PixelStrip]] = deque()
         self._ahead = ahead
-        self._handles = FileHandles(open_reader)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
+        self._threads = ReadingThreads(open_reader, threads)
 
     def __enter__(self) -> StripReader:
         self._submit()
@@ -120,8 +122,7 @@ class StripReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._handles.close()
+        self._threads.close()
 
     def part(self, window: Window) -> list[PixelStrip]:
         """See `PixelSource`. The strips have full width."""
@@ -141,34 +142,43 @@ class StripReader:
     def _submit(self) -> None:
         """Let the threads read on, as far as `ahead` allows."""
         while len(self._pending) < self._ahead and self._next_row < self._height:
-            self._pending.append(self._pool.submit(self._read, self._next_row))
+            self._pending.append(self._threads.submit(partial(self._read, self._next_row)))
             self._next_row += self._rows
 
-    def _read(self, row0: int) -> PixelStrip:
-        reader = self._handles.of_this_thread()
+    def _read(self, row0: int, reader: RowReader) -> PixelStrip:
         pixels, valid = reader.read_rows(row0, min(row0 + self._rows, self._height))
         if valid.all():
             valid = np.broadcast_to(np.True_, valid.shape)  # takes no memory in the usual case
         return PixelStrip(row0, pixels, valid)
 
 
-class FileHandles:
-    """A file handle for each thread that asks."""
+class ReadingThreads:
+    """Threads that read a scene, each with a file handle of its own, opened on first use.
 
-    def __init__(self, open_reader: Callable[[], RowReader]) -> None:
+    Args:
+        open_reader: Opens a file handle.
+        count: Number of threads.
+    """
+
+    def __init__(self, open_reader: Callable[[], RowReader], count: int) -> None:
         self._open_reader = open_reader
         self._readers: list[RowReader] = []
         self._local = threading.local()
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="eo_dl-read")
 
-    def of_this_thread(self) -> RowReader:
-        """The handle of the calling thread, opened on first use."""
+    def submit(self, read: Callable[[RowReader], T]) -> Future[T]:
+        """Call `read` with the handle of a thread, in that thread."""
+        return self._pool.submit(lambda: read(self._handle()))
+
+    def close(self) -> None:
+        """Wait for what is being read, drop what waits, and close all handles."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        for reader in self._readers:
+            reader.close()
+
+    def _handle(self) -> RowReader:
         reader: RowReader | None = getattr(self._local, "reader", None)
         if reader is None:
             reader = self._local.reader = self._open_reader()
             self._readers.append(reader)
         return reader
-
-    def close(self) -> None:
-        """Close all handles; no thread may use one any more."""
-        for reader in self._readers:
-            reader.close()

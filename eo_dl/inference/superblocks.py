@@ -17,8 +17,9 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -29,7 +30,7 @@ from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
 from ..core.window import Window
 from ..errors import WriteError
 from ..io.atomic import disk_errors, write_all
-from .strips import FileHandles, PixelStrip, RowReader
+from .strips import PixelStrip, ReadingThreads, RowReader
 
 _WANTED_ROWS = 256
 _WANTED_BYTES = 8 * 2**20
@@ -137,8 +138,7 @@ class SuperBlockReader:
         self._next_row = first_row // blocks.rows
         self._written: dict[tuple[int, int], Future[bool]] = {}
         self._held: dict[tuple[int, int], _HeldRows] = {}
-        self._handles = FileHandles(open_reader)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eo_dl-read")
+        self._threads = ReadingThreads(open_reader, threads)
 
     def __enter__(self) -> SuperBlockReader:
         return self
@@ -146,8 +146,7 @@ class SuperBlockReader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-        self._handles.close()
+        self._threads.close()
         self._scratch.close()
 
     def part(self, window: Window) -> list[PixelStrip]:
@@ -165,12 +164,12 @@ class SuperBlockReader:
         while self._next_row < min(row + self._slots, self._blocks.down):
             for col in range(self._blocks.across):
                 place = (self._next_row, col)
-                self._written[place] = self._pool.submit(self._write, place)
+                self._written[place] = self._threads.submit(partial(self._write, place))
             self._next_row += 1
 
-    def _write(self, place: tuple[int, int]) -> bool:
+    def _write(self, place: tuple[int, int], reader: RowReader) -> bool:
         """Decode a super-block and keep it; True if all its pixels are valid."""
-        pixels, valid = self._handles.of_this_thread().read_window(self._blocks.window(*place))
+        pixels, valid = reader.read_window(self._blocks.window(*place))
         all_valid = bool(valid.all())
         self._scratch.write(place, pixels, None if all_valid else valid)
         return all_valid

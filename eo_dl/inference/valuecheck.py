@@ -8,12 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..bundle import Bundle
-from ..core.arraytypes import Float64Array
+from ..core.arraytypes import AnyArray, Float64Array
 from ..core.quantiles import Quantiles, band_quantiles
 from ..errors import InputError
 from ..io.scene import Scene
 from .likeness import SMALLER, BandPair, reason_to_refuse, unlike
-from .scenesample import scene_sample
 
 _UNUSUAL_STD = 4.0
 _MOST_NAMED = 4
@@ -31,19 +30,19 @@ class ComparedValues:
     """What could not be compared."""
 
 
-def check_values(bundle: Bundle, scene: Scene, force: bool) -> ComparedValues:
-    """Compare the values of a scene with those the model was trained on, by a sample of its own grid.
+def check_values(bundle: Bundle, scene: Scene, sample: AnyArray, force: bool) -> ComparedValues:
+    """Compare the values of a scene with those the model was trained on.
 
     Args:
         bundle: The model.
         scene: The scene with the model's bands, in the model's order.
+        sample: (C, N) stored values of some of its valid pixels, N >= 1.
         force: Take the scene whatever it holds.
 
     Raises:
         InputError: It shows something else, see `likeness`.
-        SceneError: No pixel is valid.
     """
-    found = band_quantiles(scene_sample(scene), scene.bands)
+    found = band_quantiles(sample, scene.bands)
     trained = bundle.spec.band_quantiles()
     if not trained:
         note = (

@@ -36,8 +36,7 @@ class FileState:
         """
         try:
             status = Path(path).stat()
-            with Path(path).open("rb") as file:
-                header = hashlib.sha256(file.read(_HEADER_BYTES)).hexdigest()
+            header = header_digest(path).hexdigest()
         except OSError as cause:
             raise SceneError(
                 f"{path}: cannot be read any more ({cause.strerror}); put it back and run the same command "
@@ -65,6 +64,12 @@ class FileState:
             f"{self.path}: changed while it was in use ({what}), so the result would mix old and new and is "
             "not kept; run the same command again when the file is complete"
         )
+
+
+def header_digest(path: str | Path) -> hashlib._Hash:
+    """SHA-256 of the first 64 KiB of a file. Raises `OSError`."""
+    with Path(path).open("rb") as file:
+        return hashlib.sha256(file.read(_HEADER_BYTES))
 
 
 def states_of(paths: Sequence[str | Path]) -> tuple[FileState, ...]:

@@ -16,7 +16,7 @@ from ..core.imagenames import stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import GridError, SceneError
 from .discover import is_remote, own_path, scene_paths
-from .filestate import refuse_changed
+from .filestate import header_digest, refuse_changed
 from .quicklook import quicklook, reduced_size
 from .reader import SceneReader
 from .scenefile import SceneFile, describe
@@ -26,7 +26,6 @@ from .vrt import vrt_sources
 
 __all__ = ["Scene", "SceneReader", "open_scene", "open_scenes"]
 
-_HEADER_BYTES = 65536
 _MAX_SIDE = 2**31 - 1
 _QUICKLOOK_PX = 512
 
@@ -128,8 +127,7 @@ class Scene:
             return {"size": 0, "mtime_ns": 0, "header_sha256": hashlib.sha256(text.encode()).hexdigest()}
         try:
             status = Path(self.path).stat()
-            with Path(self.path).open("rb") as file:
-                digest = hashlib.sha256(file.read(_HEADER_BYTES))
+            digest = header_digest(self.path)
         except OSError as cause:
             raise SceneError(
                 f"{self.path}: can no longer be read ({cause.strerror}); put it back or open the scene again"

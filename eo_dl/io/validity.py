@@ -208,7 +208,7 @@ class BandGaps:
 
     @property
     def costly(self) -> bool:
-        """True if the rule costs so much ground that somebody should know."""
+        """True if the rule costs so much ground that it is worth a warning."""
         return self.lost_share >= _MANY_LOST
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -244,13 +244,17 @@ class _Work:
     job: MappingJob
     folder: MappingFolder
     on_progress: OnProgress
+    said: set[str] = field(default_factory=set)
+    """Notes that were logged: some are of several steps."""
 
     def chips(self) -> ChipSet:
         out = self.folder.path / "chips"
 
         def make() -> ChipSet:
             chips = self.job.make_chips(out, self._progress("chips"))
-            _say(chips.notes)
+            self._say(chips.notes)
+            if chips.label_report["line"]:
+                log.info(str(chips.label_report["line"]))
             return chips
 
         # A folder of this name is a finished chip set, also if the run stopped before it was noted.
@@ -271,7 +275,7 @@ class _Work:
                 resume=True,
                 on_progress=self._progress("model"),
             )
-            _say(run.notes)
+            self._say(run.notes)
             return run.model
 
         finished = out.is_file() and not load_model(out).spec.provenance.unfinished
@@ -289,7 +293,7 @@ class _Work:
                 compute=Compute(device=self.job.config.device),
                 on_progress=self._progress("map"),
             )
-            _say(prediction.notes)
+            self._say(prediction.notes)
             return out
 
         return self._step("map", make, lambda: out, is_there=out.is_file())
@@ -303,7 +307,7 @@ class _Work:
             report = evaluate(
                 maps, chips.labels, chips=chips, out=out, overwrite=True, on_progress=self._progress("report")
             )
-            _say(report.notes)
+            self._say(report.notes)
             self.folder.note({"scores": [asdict(score) for score in report.headline]})
             return out / "report.html", report.headline
 
@@ -324,6 +328,13 @@ class _Work:
         self.folder.finish(name, time.monotonic() - started)
         return made
 
+    def _say(self, notes: Iterable[str]) -> None:
+        """Log the notes of a step that no step before had."""
+        for note in notes:
+            if note not in self.said:
+                self.said.add(note)
+                log.info(f"note: {note}")
+
     def _progress(self, name: str) -> OnProgress:
         """The progress of a step, with its number among all."""
         prefix = f"{STEPS.index(name) + 1}/{len(STEPS)} {name}"
@@ -342,8 +353,3 @@ def _map_name(bundle: Bundle, scenes: tuple[Scene, ...]) -> str:
     if output == CHIPS:
         return "map.gpkg" if all(scene.grid.crs is not None for scene in scenes) else "map.csv"
     return "maps"
-
-
-def _say(notes: Iterable[str]) -> None:
-    for note in notes:
-        log.info(f"note: {note}")

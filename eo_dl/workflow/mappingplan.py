@@ -118,7 +118,8 @@ def _steps(job: MappingJob, chips: ChipSet, tile_seconds: float, training: DryRu
         f"{count} {split}" for split, count in counts.items()
     )
     task, network = training.setup.data.task.name, training.setup.data.task_config.network
-    learn = f"{task} with {network}, {training.setup.describe_budget()}, then scoring"
+    budget = training.setup.budget.describe(training.setup.plan.steps)
+    learn = f"{task} with {network}, {budget}, then scoring"
     scored = f"score the map on {counts['test']} test chips" if counts["test"] else "nothing: no test chips"
     return (
         PlannedStep("chips", cut, tile_seconds),

@@ -15,7 +15,7 @@ from eo_dl.bundle import Bundle
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import InputError
 from eo_dl.inference.predict import predict
-from eo_dl.inference.scenesample import _window_px, _windows, decoded_share
+from eo_dl.inference.scenesample import decoded_share, sample_windows, window_px
 from eo_dl.inference.shards import assemble_shards, predict_shard
 from eo_dl.io.outputtags import UNLIKE_TAG, layer_metadata
 from eo_dl.io.scene import open_scene
@@ -183,21 +183,21 @@ def test_a_scene_of_another_season_is_named(
 @settings(max_examples=50)
 @given(st.integers(1, 2_000), st.sampled_from([1, 2, 4, 8]))
 def test_the_sample_takes_bounded_memory(bands: int, itemsize: int) -> None:
-    side = _window_px(bands * itemsize)
+    side = window_px(bands * itemsize)
     assert 16 <= side <= 128
     assert side == 16 or 16 * side**2 * bands * itemsize <= 64 * 2**20
 
 
-@pytest.mark.parametrize(("side", "block_px", "count"), [(1024, 64, 16), (2048, 512, 4), (200, 128, 16)])
+@pytest.mark.parametrize(("side", "block_px", "count"), [(1024, 64, 16), (2048, 512, 4), (200, 128, 1)])
 def test_the_sample_decodes_few_large_blocks(
     tmp_path: Path, write_scene: Write, side: int, block_px: int, count: int
 ) -> None:
     """Of a scene of 4 x 4 blocks each block was decoded, which was a second reading of the whole."""
     path = write_scene(tmp_path / "s.tif", np.ones((side, side), np.uint8), block_px=block_px)
     scene = open_scene(path)
-    windows = _windows(scene)
+    windows = sample_windows(scene)
     assert len(windows) == count
-    assert count == 16 or decoded_share(scene, windows) <= 0.25
+    assert count != 4 or decoded_share(scene, windows) <= 0.25
 
 
 def test_labels_of_a_map_say_nothing_of_other_maps(tmp_path: Path, model: Bundle, write_scene: Write) -> None:

@@ -13,9 +13,9 @@ from hypothesis.extra.numpy import arrays
 from eo_dl.core.arrays import Chip
 from eo_dl.core.bands import Band, BandSet
 from eo_dl.core.window import Window
-from eo_dl.errors import ConfigError
+from eo_dl.errors import ConfigError, SceneError
+from eo_dl.inference.scenesample import SceneSample
 from eo_dl.io.deadbands import band_values
-from eo_dl.io.gapsample import sampled_gaps
 from eo_dl.io.resample import Axis, Resampling
 from eo_dl.io.scene import Scene, SceneReader, open_scene
 from eo_dl.io.validity import BandGaps, gap_lines, least_bands, measured, measured_bands, valid_rule
@@ -206,7 +206,7 @@ def test_nan_in_one_of_24_bands_is_told_with_its_cost_and_the_option(make_tiff: 
     pixels = np.ones((24, 12, 10), "float32")
     pixels[6, 2:] = np.nan
     scene = open_scene(make_tiff(pixels))
-    gaps = sampled_gaps(scene)
+    gaps = SceneSample.of(scene).gaps
     assert gaps.lost_share == pytest.approx(10 / 12) and gaps.costly
     (line,) = gap_lines(gaps, scene.bands, scene.valid, scene.name)
     assert (
@@ -215,11 +215,18 @@ def test_nan_in_one_of_24_bands_is_told_with_its_cost_and_the_option(make_tiff: 
         and "`valid=any`" in line
     )
     ruled = scene.with_valid("any")
-    kept = sampled_gaps(ruled)
+    kept = SceneSample.of(ruled).gaps
     assert not kept.costly
     (line,) = gap_lines(kept, ruled.bands, ruled.valid, ruled.name)
     assert "3.5% of the values on valid ground are missing and filled with the mean" in line
     assert "band_7 (83%)" in line
+
+
+def test_a_scene_without_any_valid_pixel_names_the_band_that_is_missing(make_tiff: Make) -> None:
+    pixels = np.ones((2, 8, 8), "float32")
+    pixels[1] = np.nan
+    with pytest.raises(SceneError, match=r"100% of its measured ground .*band_2 \(100%\).*`valid=any`"):
+        SceneSample.of(open_scene(make_tiff(pixels)))
 
 
 def test_nothing_is_told_where_gaps_coincide(make_tiff: Make) -> None:
@@ -227,7 +234,7 @@ def test_nothing_is_told_where_gaps_coincide(make_tiff: Make) -> None:
     pixels[:, :4] = -9999
     for rule in ("all", "any"):
         scene = open_scene(make_tiff(pixels, nodata=-9999), valid=rule)
-        assert gap_lines(sampled_gaps(scene), scene.bands, scene.valid, scene.name) == []
+        assert gap_lines(SceneSample.of(scene).gaps, scene.bands, scene.valid, scene.name) == []
 
 
 @pytest.mark.parametrize("rule", ["all", "any"])
@@ -240,13 +247,13 @@ def test_many_pixels_that_are_nodata_in_some_bands_of_a_photograph_are_told(
     pixels[:, 9] = 255
     path = make_tiff(pixels, nodata=255)
     scene = open_scene(path, valid=rule)
-    gaps = sampled_gaps(scene)
+    gaps = SceneSample.of(scene).gaps
     assert (gaps.dim, gaps.lost, gaps.ground) == (20, 0, 90) and not gaps.costly
     (line,) = gap_lines(gaps, scene.bands, scene.valid, scene.name)
     assert "22% of its pixels hold the nodata value in some bands, but not in all" in line
     dates = open_scene(path, bands="d1=1,d2=2,d3=3", valid=rule)
     lost = 20 if rule == "all" else 0
-    assert (sampled_gaps(dates).dim, sampled_gaps(dates).lost) == (0, lost)
+    assert (SceneSample.of(dates).gaps.dim, SceneSample.of(dates).gaps.lost) == (0, lost)
 
 
 def test_mask_bands_of_their_own_count_band_by_band() -> None:

@@ -1,4 +1,4 @@
-"""The fields of a vector layer and what stands in them, for somebody who has to choose the class field."""
+"""The fields of a vector layer with their most frequent values, to choose the class field by."""
 
 from __future__ import annotations
 

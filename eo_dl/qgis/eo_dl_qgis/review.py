@@ -59,7 +59,7 @@ class Review:
         self.layer.subsetStringChanged.disconnect(self.reload)
 
     def reload(self):
-        """Read all objects anew, without their outlines if there is an area to go by."""
+        """Read all objects again, without their outlines if the layer has a field with their area."""
         request = QgsFeatureRequest().setSubsetOfAttributes(list(self._places.values()))
         if _AREA in self._places:
             request.setFlags(QgsFeatureRequest.Flag.NoGeometry)

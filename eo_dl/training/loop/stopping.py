@@ -14,7 +14,7 @@ EXIT_CODES = {INTERRUPTED: 130, TERMINATED: 143, HUNG_UP: 129}
 """Exit code of a run that stopped for a reason: 128 + the number of the signal, as shells count."""
 _REASONS = {"SIGINT": INTERRUPTED, "SIGTERM": TERMINATED, "SIGHUP": HUNG_UP}
 _PATIENCE_S = 0.5
-"""Whoever asked to stop is told what is waited for if it takes longer than this."""
+"""A run that takes longer than this to stop says what it is finishing."""
 
 log = logging.getLogger(__name__)
 
