@@ -75,17 +75,7 @@ def scene(size: int) -> Path:
     rng, part = np.random.default_rng(0), path.with_suffix(".part")
     texture = rng.normal(0, 60, (4, 512, 512))
     profile = {
-        "driver": "GTiff",
-        "count": 4,
-        "height": size,
-        "width": size,
-        "dtype": "uint16",
-        "crs": "EPSG:32633",
-        "transform": Affine(1, 0, 5e5, 0, -1, 5.2e6),
-        "tiled": True,
-        "blockxsize": 512,
-        "blockysize": 512,
-        "compress": "deflate",
+        **profile_of(bands=4, height=size, width=size),
         "predictor": 2,
         "zlevel": 1,
         "num_threads": 2,
@@ -106,15 +96,13 @@ def scene(size: int) -> Path:
     return path
 
 
-def empty_scene() -> Path:
-    """A wide and low scene without a stored block."""
-    path = CACHE / f"empty_{WIDE_PX}.tif"
-    CACHE.mkdir(exist_ok=True)
-    profile = {
+def profile_of(*, bands: int, height: int, width: int) -> dict[str, object]:
+    """The GeoTIFF that all scenes are: blocks of 512 px, 1 m."""
+    return {
         "driver": "GTiff",
-        "count": WIDE_BANDS,
-        "height": WIDE_ROWS,
-        "width": WIDE_PX,
+        "count": bands,
+        "height": height,
+        "width": width,
         "dtype": "uint16",
         "crs": "EPSG:32633",
         "transform": Affine(1, 0, 5e5, 0, -1, 5.2e6),
@@ -122,8 +110,14 @@ def empty_scene() -> Path:
         "blockxsize": 512,
         "blockysize": 512,
         "compress": "deflate",
-        "sparse_ok": True,
     }
+
+
+def empty_scene() -> Path:
+    """A wide and low scene without a stored block."""
+    path = CACHE / f"empty_{WIDE_PX}.tif"
+    CACHE.mkdir(exist_ok=True)
+    profile = {**profile_of(bands=WIDE_BANDS, height=WIDE_ROWS, width=WIDE_PX), "sparse_ok": True}
     with rasterio.open(path, "w", **profile) as out:
         out.descriptions, out.scales = numbered_bands(WIDE_BANDS).names, (1e-4,) * WIDE_BANDS
     return path

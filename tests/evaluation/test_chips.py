@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import geopandas
 import numpy as np
 import pytest
-import shapely
 from affine import Affine
 from pyproj import CRS
 
 from eo_dl.chips.chipset import ChipSet
-from eo_dl.chips.splits import Split
-from eo_dl.chips.tile import tile
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.core.window import Window
@@ -21,9 +17,9 @@ from eo_dl.errors import ChipSetError, ConfigError, LabelError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.io.outputtags import KIND_TAG
 from eo_dl.io.rasterwriter import RasterWriter
-from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
 from eo_dl.tasks import CHIPS
+from tests.evaluation.woodchips import wood_chips
 from tests.making import write_geotiff
 
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 256, 256)
@@ -32,27 +28,7 @@ CLASSES = ClassSet.of_names(["wood"], background=True)
 
 @pytest.fixture(scope="module")
 def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
-    """A scene with a square of wood in each 32 px, cut into blocks."""
-    folder = tmp_path_factory.mktemp("chips")
-    rng = np.random.default_rng(0)
-    write_geotiff(folder / "scene.tif", rng.integers(1, 200, (1, 256, 256)).astype(np.uint8), GRID)
-    squares = [
-        shapely.box(c + 4, r + 4, c + 20, r + 20) for r in range(0, 256, 32) for c in range(0, 256, 32)
-    ]
-    frame = geopandas.GeoDataFrame(
-        {"class_name": ["wood"] * len(squares)},
-        geometry=GRID.geometries_to_map(np.array(squares, object)),
-        crs=GRID.crs.to_wkt(),
-    )
-    write_layer(folder / "truth.gpkg", frame)
-    return tile(
-        [folder / "scene.tif"],
-        read_labels(folder / "truth.gpkg"),
-        out=folder / "set",
-        size_px=32,
-        seed=3,
-        split=Split((0.4, 0.2, 0.4)),
-    )
+    return wood_chips(tmp_path_factory.mktemp("chips"), GRID)
 
 
 def _area(chips: ChipSet, split: str) -> np.ndarray:

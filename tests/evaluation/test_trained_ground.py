@@ -31,12 +31,12 @@ from eo_dl.io.outputtags import GRID_TAG, TRAINED_TAG, grid_tag, read_trained_gr
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.io.vectorlayers import write_layer
-from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import GroundSpec, ModelSpec, NormalizationSpec, Provenance, band_specs, class_specs
 from eo_dl.tasks import load_task
 from eo_dl.training.record.trainedvalues import train_quantiles, trained_ground
 from eo_dl.training.setup.taskdata import TaskData, prepare_data
 from eo_dl.training.trainconfig import resolve_config
+from tests.evaluation.woodchips import wood_chips
 from tests.making import noise, write_geotiff, write_raster
 
 UTM = CRS.from_epsg(32633)
@@ -48,26 +48,7 @@ CLASSES = ClassSet.of_names(["wood"], background=True)
 
 @pytest.fixture(scope="module")
 def chips(tmp_path_factory: pytest.TempPathFactory) -> ChipSet:
-    """A scene with a square of wood in each 32 px, cut into blocks."""
-    folder = tmp_path_factory.mktemp("chips")
-    pixels = np.random.default_rng(0).integers(1, 200, (1, 256, 256)).astype(np.uint8)
-    write_geotiff(folder / "scene.tif", pixels, GRID)
-    squares = [
-        shapely.box(c + 4, r + 4, c + 20, r + 20) for r in range(0, 256, 32) for c in range(0, 256, 32)
-    ]
-    outlines = GRID.geometries_to_map(np.array(squares, object))
-    frame = geopandas.GeoDataFrame(
-        {"class_name": ["wood"] * len(squares)}, geometry=outlines, crs=UTM.to_wkt()
-    )
-    write_layer(folder / "truth.gpkg", frame)
-    return tile(
-        [folder / "scene.tif"],
-        read_labels(folder / "truth.gpkg"),
-        out=folder / "set",
-        size_px=32,
-        seed=3,
-        split=Split((0.4, 0.2, 0.4)),
-    )
+    return wood_chips(tmp_path_factory.mktemp("chips"), GRID)
 
 
 @pytest.fixture(scope="module")
