@@ -126,6 +126,14 @@ def test_two_files_for_one_image_are_refused(tmp_path: Path) -> None:
         read_labels(tmp_path)
 
 
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_csv_of_spreadsheets_that_separate_by_semicolons_or_tabs(separator: str, tmp_path: Path) -> None:
+    rows = ["image_path,xmin,ymin,xmax,ymax,label", "a.png,1,2,3,4,Dead"]
+    (tmp_path / "b.csv").write_text("\n".join(row.replace(",", separator) for row in rows))
+    labels = read_labels(tmp_path / "b.csv")
+    assert labels.features.geometries[0].bounds == (1, 2, 3, 4) and labels.classes.names == ("Dead",)
+
+
 def test_csv_boxes_are_edges_from_zero_and_empty_rows_are_empty_images(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("image_path,xmin,ymin,xmax,ymax,label\na.png,1,2,3,4,Dead\nb.png,,,,,\n")
     labels = read_labels(tmp_path / "b.csv")

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from ...errors import LabelError
 from .labelfile import LabelFile
@@ -52,7 +53,7 @@ def coordinate_columns(columns: Sequence[str]) -> list[str]:
 def has_coordinates(file: LabelFile) -> bool:
     """Whether the header names any coordinate; a CSV file without one labels whole images."""
     try:
-        header = next(csv.reader(io.StringIO(file.text, newline="")), [])
+        header = next(_reader(io.StringIO(file.text, newline="")), [])
     except csv.Error:
         return False
     return bool(coordinate_columns(header))
@@ -93,7 +94,7 @@ def read_columns(path: Path) -> list[str]:
         LabelError: The file is too large or is not CSV in UTF-8.
     """
     with _refusing_bad_files(path), path.open(newline="", encoding="utf-8-sig") as file:
-        return next(csv.reader(file), [])
+        return next(_reader(file), [])
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
@@ -103,9 +104,23 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
         LabelError: The file is too large or is not CSV in UTF-8.
     """
     with _refusing_bad_files(path), path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
+        reader = csv.DictReader(file, delimiter=_separator(file))
         for row in reader:
             yield reader.line_num, row
+
+
+def _reader(file: TextIO) -> Iterator[list[str]]:
+    return csv.reader(file, delimiter=_separator(file))
+
+
+def _separator(file: TextIO) -> str:
+    """What separates columns: the comma, unless the header has none. Spreadsheets of countries that write 1,5
+    for a number separate columns by semicolons.
+    """
+    header = file.readline()
+    file.seek(0)
+    others = [separator for separator in (";", "\t") if separator in header]
+    return others[0] if others and "," not in header else ","
 
 
 @contextmanager
