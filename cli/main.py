@@ -42,6 +42,8 @@ COMMANDS = {
     "retrain": "Train again with corrected labels, and compare the new model with the old one.",
     "predict": "Predict a map of a scene.",
     "evaluate": "Score a map against a reference.",
+    "sample": "Draw places of a map to interpret, for its accuracy.",
+    "assess": "Accuracy and areas from an interpreted sample.",
     "vectorize": "Convert a class map to polygons.",
     "model": "Show the layers of a network; list pretrained weights.",
     "qgis": "Install or package the QGIS plug-in.",

@@ -22,11 +22,11 @@ scenes -> scene_options
     --force         tile, map, predict, labels check, labels queue
 
 labels -> label_options
-    --class-field   inspect, tile, map, retrain, evaluate, labels check, labels convert, labels export,
-                    labels merge, labels queue, labels status
+    --class-field   inspect, tile, map, retrain, evaluate, sample, labels check, labels convert,
+                    labels export, labels merge, labels queue, labels status
     --classes       tile, map, retrain, evaluate, labels check, labels convert, labels import
-    --layer         inspect, tile, map, retrain, evaluate, labels check, labels convert, labels export,
-                    labels merge, labels queue, labels status
+    --layer         inspect, tile, map, retrain, evaluate, sample, labels check, labels convert,
+                    labels export, labels merge, labels queue, labels status
     --where         inspect, tile, map, evaluate, labels check, labels convert
     --label-crs     inspect, tile, map, evaluate, labels check, labels convert
     --buffer-m      tile, map, evaluate, labels check
@@ -575,6 +575,20 @@ def split_bands(text: str | None) -> list[str] | None:
 def split_list(text: str | None) -> list[str] | None:
     """'a, b' as ['a', 'b']; None stays None."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def named_numbers(text: str, flag: str) -> dict[str, float]:
+    """'forest=0.9, water=0.95' as numbers by name."""
+    numbers = {}
+    for item in split_list(text) or []:
+        name, sign, value = item.rpartition("=")
+        try:
+            numbers[name.strip()] = float(value)
+        except ValueError:
+            sign = ""
+        if not sign or not name.strip():
+            raise click.BadParameter(f"{item!r} is not NAME=NUMBER, e.g. forest=0.9", param_hint=flag)
+    return numbers
 
 
 def parse_size(text: str) -> tuple[int | None, float | None]:

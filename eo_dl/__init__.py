@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .chips.splits import Split
     from .chips.tile import tile, tile_on_cluster
     from .curation.retrain import retrain
+    from .evaluation.design.assess import assess
+    from .evaluation.design.sample import sample
+    from .evaluation.design.sampledesign import SampleDesign
     from .evaluation.evaluate import evaluate
     from .inference.clusterrun import predict_on_cluster
     from .inference.predict import predict
@@ -64,6 +67,9 @@ _HOME = {
     "vectorize": ".mosaic.vectorize",
     "vectorize_maps": ".mosaic.vectorizemaps",
     "evaluate": ".evaluation.evaluate",
+    "sample": ".evaluation.design.sample",
+    "SampleDesign": ".evaluation.design.sampledesign",
+    "assess": ".evaluation.design.assess",
     "map_scenes": ".workflow.mapping",
     "plan_mapping": ".workflow.mappingplan",
 }
@@ -71,10 +77,12 @@ _HOME = {
 __all__ = [
     "Compute",
     "LabelOptions",
+    "SampleDesign",
     "Sampling",
     "SceneOptions",
     "Split",
     "assemble_shards",
+    "assess",
     "drop_dead_bands",
     "evaluate",
     "load_model",
@@ -88,6 +96,7 @@ __all__ = [
     "predict_shard",
     "read_labels",
     "retrain",
+    "sample",
     "tile",
     "tile_on_cluster",
     "train",

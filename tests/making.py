@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,6 +147,13 @@ def add_features(
     """Add features to a layer of a file, as drawing in QGIS does."""
     frame = geopandas.GeoDataFrame(dict(fields), geometry=list(geometries), crs=CRS)
     pyogrio.write_dataframe(frame, path, layer=layer, append=True, promote_to_multi=True)
+
+
+def answer(path: Path, layer: str = "sample", **fields: Iterable[object]) -> None:
+    """Fill in fields of a layer of a GeoPackage, as an interpreter does in QGIS; the other layers stay."""
+    frame = pyogrio.read_dataframe(path, layer=layer)
+    frame = frame.assign(**{name: list(values) for name, values in fields.items()})
+    pyogrio.write_dataframe(frame, path, layer=layer, layer_options={"GEOMETRY_NAME": "geom"})
 
 
 def pixel_labels(

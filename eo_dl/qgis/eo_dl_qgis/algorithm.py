@@ -24,7 +24,7 @@ from .menu import NOT_ASKED, Load, icon, numbered_title
 from .parameters import AS_LABELS, EXTENT, FURTHER_SCENES, definitions, is_automatic, kind_of, qgis_name
 
 # Parameters whose layer `--layer` names, in commands that have this option.
-_WITH_LAYER_OPTION = ("labels", "truth", "source")
+_WITH_LAYER_OPTION = ("labels", "truth", "source", "strata")
 # Parameters whose layer may be copied into a file of its own: shapes and classes are all that is read.
 _COPIED = ("aoi", "annotated", "truth")
 # Parameters that name a chip set.

@@ -61,7 +61,7 @@ KINDS = {
     "weights": "list",
 }
 # The parameter whose layer has the class field: the first of these that a command has.
-PARENTS = ("labels", "truth", "corrected", "prediction", "source")
+PARENTS = ("labels", "truth", "corrected", "strata", "prediction", "source")
 
 # What QGIS takes for "no limit": with infinity a spin box accepts no value.
 UNLIMITED = sys.float_info.max

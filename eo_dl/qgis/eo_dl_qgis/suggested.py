@@ -30,6 +30,8 @@ _RULES = {
     ),
     "predict": (("MODEL", "model"), ("SCENES", "scene")),
     "evaluate": (("PREDICTION", "prediction"), ("TRUTH", "labels")),
+    "sample": (("PREDICTION", "prediction"),),
+    "assess": (("SAMPLE", "sample"),),
     "vectorize": (("SOURCE", "class map"),),
     "export_labels": (("CHIPS", "chips"),),
 }
@@ -91,6 +93,10 @@ def _prediction(layers, last):
     return _first(layer for layer in made if layer.name != CHIPS)
 
 
+def _sample(layers, last):
+    return _first(layer for layer in layers if layer.made_by == "sample")
+
+
 def _predicted_objects(layers, last):
     return _prediction([layer for layer in layers if layer.kind == VECTOR], last)
 
@@ -108,6 +114,7 @@ _LAYERS = {
     "scenes": _scene,
     "labels": _labels,
     "prediction": _prediction,
+    "sample": _sample,
     "predicted objects": _predicted_objects,
     "class map": _class_map,
 }

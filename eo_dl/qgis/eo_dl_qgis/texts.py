@@ -13,7 +13,12 @@ from .menu import ENTRIES
 LABELS = {
     "accept_shift_m": "Accepted accuracy of a change of datum (m)",
     "add_empty": "Chips without objects to add (share)",
+    "accuracies": "Expected user's accuracy of each class (NAME=NUMBER, with commas)",
+    "allocation": "How strata share the units",
     "annotated": "Area in which the labels are complete",
+    "area_error": "Wanted standard error of the area (ha)",
+    "area_of": "Class whose area is wanted",
+    "at_least": "Least number of units per stratum",
     "aoi": "Only in these polygons (AOI)",
     "backbone": "Backbone",
     "backbone_lr_scale": "Learning rate of the backbone (fraction of the base rate)",
@@ -84,6 +89,7 @@ LABELS = {
     "predictions": "Predicted objects to start from",
     "probabilities": "Class probabilities (NAME_prob.tif)",
     "resume": "Resume a stopped run",
+    "sample": "Interpreted sample",
     "sampling": "Sampling of chips",
     "scale": "Scale of stored values",
     "scene": "Scene of the prediction",
@@ -99,6 +105,7 @@ LABELS = {
     "split_by": "Unit that is never divided between splits",
     "splits": "Splits to export",
     "split_like": "Hold out the same ground as this chip set (folder)",
+    "strata": "Strata (default: classes of the map)",
     "strategy": "Strategy for several GPUs",
     "task": "Task",
     "truth": "Reference labels",
@@ -113,6 +120,7 @@ LABELS = {
     "write_chips": "Write chips as files",
 }
 COMMAND_LABELS = {
+    ("assess", "prediction"): "Map (default: the one that was sampled)",
     ("labels convert", "images"): "Images of the labels",
     ("labels export", "images"): "Type of the images",
     ("labels import", "source"): "Labels of the other tool",
@@ -122,6 +130,12 @@ COMMAND_LABELS = {
     ("predict", "scenes"): "Scene",
     ("retrain", "corrected"): "Reviewed prediction, or corrected pre-labels",
     ("retrain", "scenes"): "Corrected scenes that are not in the chip set",
+    ("sample", "chip_px"): "Side of a unit (px)",
+    ("sample", "class_field"): "Class field of the strata",
+    ("sample", "count"): "Number of units",
+    ("sample", "method"): "Method",
+    ("sample", "prediction"): "Map",
+    ("sample", "scene"): "Scene of predicted objects",
     ("tile", "split"): "Shares of train, val and test (%)",
     ("vectorize", "source"): "Class map",
 }
@@ -138,6 +152,7 @@ ARGUMENT_HELP = {
     "model": "A model file (.eodl) that 'Train model' has written.",
     "prediction": "A class map, or a layer of predicted objects.",
     "scenes": "Raster layers of the project, or files.",
+    "sample": "A sample that 'Sample to interpret' has drawn, with answers.",
     "source": "A layer or file.",
     "truth": "A layer or label raster with the true classes.",
 }

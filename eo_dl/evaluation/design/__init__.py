@@ -1,0 +1,1 @@
+"""Accuracy by design: a probability sample of a map (`sample`), and what its answers say (`assess`)."""
