@@ -193,7 +193,7 @@ def _indicator(condition: BoolArray) -> Float64Array:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class InterpreterAgreement:
     """How far two interpreters agree on the units that both answered."""
 
     units: int
@@ -204,8 +204,8 @@ class Agreement:
     """Cohen's kappa (1960): agreement beyond chance, 1 at most; NaN where chance alone would agree."""
 
 
-def agreement(first: Int64Array, second: Int64Array, answers: int) -> Agreement:
-    """Agreement of two interpreters.
+def agreement(first: Int64Array, second: Int64Array, answers: int) -> InterpreterAgreement:
+    """InterpreterAgreement of two interpreters.
 
     Args:
         first: (N,) index of the answer of the first interpreter.
@@ -213,10 +213,10 @@ def agreement(first: Int64Array, second: Int64Array, answers: int) -> Agreement:
         answers: Number of possible answers.
     """
     if not len(first):
-        return Agreement(0, math.nan, math.nan)
+        return InterpreterAgreement(0, math.nan, math.nan)
     table = np.bincount(first * answers + second, minlength=answers**2).reshape(answers, answers)
     shares = table / len(first)
     raw = float(np.trace(shares))
     by_chance = float(shares.sum(axis=1) @ shares.sum(axis=0))
     kappa = (raw - by_chance) / (1 - by_chance) if by_chance < 1 else math.nan
-    return Agreement(len(first), raw, kappa)
+    return InterpreterAgreement(len(first), raw, kappa)

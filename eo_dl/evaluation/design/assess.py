@@ -21,8 +21,8 @@ from ...io.filestate import header_digest
 from ...io.outputlock import locks_output
 from ...scores.designestimates import (
     AccuracyEstimates,
-    Agreement,
     Estimate,
+    InterpreterAgreement,
     SampledUnits,
     agreement,
     estimate_accuracy,
@@ -147,7 +147,7 @@ def _final_answers(sample: AnsweredSample) -> tuple[ObjectArray, int]:
     return final, differing
 
 
-def _agreement(first: ObjectArray, second: ObjectArray) -> Agreement:
+def _agreement(first: ObjectArray, second: ObjectArray) -> InterpreterAgreement:
     both = np.array([one is not None and two is not None for one, two in zip(first, second, strict=True)])
     names = sorted({*first[both], *second[both]})
     number_of = {name: number for number, name in enumerate(names)}

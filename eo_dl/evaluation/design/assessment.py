@@ -10,7 +10,7 @@ import numpy as np
 
 from ...core.classes import ClassSet
 from ...core.htmlcard import grid_table
-from ...scores.designestimates import AccuracyEstimates, Agreement, Estimate
+from ...scores.designestimates import AccuracyEstimates, Estimate, InterpreterAgreement
 from ...version import __version__
 from .sampledesign import DesignRecord
 
@@ -73,7 +73,7 @@ class Assessment:
     """How far the interpretation is, by stratum."""
     classes: ClassSet
     """The classes that are estimated."""
-    agreement: Agreement
+    agreement: InterpreterAgreement
     """Of the two interpreters, where both answered."""
     estimates: AccuracyEstimates | None = None
     """Accuracy and area shares, in the order of `classes`; None for objects, and while a stratum is open."""
