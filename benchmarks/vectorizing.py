@@ -86,7 +86,7 @@ def tutorial(source: Path, out: Path) -> int:
 
 def ours(source: Path, out: Path) -> int:
     """The whole of `vectorize`."""
-    from eo_dl.mosaic.vectorize import vectorize
+    from eo_dl.postprocessing.vectorize import vectorize
 
     vectorize(source, out=out)
     return 0
@@ -96,7 +96,7 @@ def child(name: str, size_px: int) -> None:
     """Do it once and report seconds and peak memory."""
     import geopandas  # noqa: F401 - imports are not counted
 
-    import eo_dl.mosaic.vectorize  # noqa: F401
+    import eo_dl.postprocessing.vectorize  # noqa: F401
 
     work = {"tutorial": tutorial, "vectorize": ours}[name]
     source = make_map(size_px)

@@ -45,6 +45,8 @@ COMMANDS = {
     "sample": "Draw places of a map to interpret, for its accuracy.",
     "assess": "Accuracy and areas from an interpreted sample.",
     "vectorize": "Convert a class map to polygons.",
+    "diff": "List what changed between two maps or layers.",
+    "summary": "Sum up a map by plots, districts or parcels.",
     "model": "Show the layers of a network; list pretrained weights.",
     "qgis": "Install or package the QGIS plug-in.",
     "doctor": "Check this installation, for bug reports and QGIS.",

@@ -55,6 +55,10 @@ chips -> chip_options
     --chip, --margin, --blend, --views, --max-overlap, --max-inside
                     predict
 
+cleanup -> cleanup
+    --min-score, --sieve, --fill-holes, --min-area, --simplify, --smooth
+                    predict, vectorize, diff
+
 Alone: --drop-dead-bands (inspect, tile), --gsd and --colors (tile, map),
 --aoi, -j/--workers (tile), --dask, --seed, --overwrite (each command's `--help` shows them).
 """
@@ -529,6 +533,62 @@ def chips(command: Function) -> Function:
         return "chip_options", ChipOptions(views=int(values.pop("views")), **values)
 
     return _group(_CHIP_FLAGS, make)(command)
+
+
+_CLEANUP_FLAGS: dict[str, Decorator] = {
+    "min_score": click.option(
+        "--min-score",
+        type=click.FloatRange(0, 1),
+        help="Leave out objects below this score (default: the model's own threshold; of polygons of a class "
+        "map: needs --probabilities).",
+    ),
+    "min_area_m2": click.option(
+        "--min-area",
+        "min_area_m2",
+        type=click.FloatRange(min=0),
+        metavar="M2",
+        help="Leave out areas of a class and objects smaller than this, square metres (they are counted).",
+    ),
+    "fill_holes_m2": click.option(
+        "--fill-holes",
+        "fill_holes_m2",
+        type=click.FloatRange(min=0),
+        metavar="M2",
+        help="Fill holes smaller than this, square metres, that one class encloses.",
+    ),
+    "sieve_px": click.option(
+        "--sieve",
+        "sieve_px",
+        type=click.IntRange(min=0),
+        metavar="PX",
+        help="Give connected areas of fewer pixels to their largest neighbour (class maps).",
+    ),
+    "simplify_px": click.option(
+        "--simplify",
+        "simplify_px",
+        type=click.FloatRange(min=0),
+        metavar="PX",
+        help="Simplify outlines with a tolerance of about N pixels; shared borders stay shared.",
+    ),
+    "smooth_px": click.option(
+        "--smooth",
+        "smooth_px",
+        type=click.FloatRange(min=0),
+        metavar="PX",
+        help="Round the corners of outlines, which move by at most N pixels; shared borders stay shared.",
+    ),
+}
+
+
+def cleanup(command: Function) -> Function:
+    """Flags for which results are kept, and their outlines; the command gets `cleanup`, a `Cleanup`."""
+
+    def make(values: dict[str, Any]) -> tuple[str, Any]:
+        from eo_dl.postprocessing.cleanup import Cleanup
+
+        return "cleanup", Cleanup(**values)
+
+    return _group(_CLEANUP_FLAGS, make)(command)
 
 
 # Alone

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from eo_dl.inference.chipoptions import ChipOptions
     from eo_dl.io.sceneoptions import SceneOptions
     from eo_dl.networks.compute import Compute
+    from eo_dl.postprocessing.cleanup import Cleanup
 
 
 @click.command("predict", cls=options.Command, short_help="Predict a map of a scene.")
@@ -32,12 +33,8 @@ if TYPE_CHECKING:
 )
 @options.aoi
 @click.option("--probabilities", is_flag=True, help="Also write NAME_prob.tif with one band per class.")
-@click.option(
-    "--min-score",
-    type=click.FloatRange(0, 1),
-    help="Leave out objects below this score (default: the model's own threshold).",
-)
 @options.chips
+@options.cleanup
 @click.option(
     "--with",
     "further_models",
@@ -75,8 +72,8 @@ def command(
     out: str,
     aoi: str | None,
     probabilities: bool,
-    min_score: float | None,
     chip_options: ChipOptions,
+    cleanup: Cleanup,
     further_models: tuple[str, ...],
     keep_gsd: bool,
     compute: Compute,
@@ -115,8 +112,8 @@ def command(
         "out": out,
         "aoi": aoi,
         "probabilities": probabilities,
-        "min_score": min_score,
         "chip_options": chip_options,
+        "cleanup": cleanup,
         "keep_gsd": keep_gsd,
         "compute": compute,
         "overwrite": overwrite,
@@ -134,4 +131,5 @@ def command(
     else:
         prediction = predict(models, opened, backend=backend, resume=resume, **common)
     reporter.notes(prediction.notes)
+    reporter.totals(prediction.totals)
     reporter.result(prediction.values(), [str(path) for path in prediction.paths])

@@ -22,6 +22,8 @@ from .flagnames import FlagNames
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from eo_dl.postprocessing.classtotals import ClassTotal
+
 
 class Reporter:
     """Progress, messages and results of one command. As a context manager it removes its bars at the end.
@@ -91,6 +93,11 @@ class Reporter:
         for note in notes:
             if note not in self._warned:  # said once
                 self.log(f"note: {note}")
+
+    def totals(self, totals: Iterable[ClassTotal]) -> None:
+        """Number and area of each class of a map; -q suppresses them."""
+        for total in totals:
+            self.log(total.text)
 
     def warning(self, message: str) -> None:
         """Something that users should know."""

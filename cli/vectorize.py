@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import options
 from .reporter import Reporter
+
+if TYPE_CHECKING:
+    from eo_dl.postprocessing.cleanup import Cleanup
 
 
 @click.command("vectorize", cls=options.Command, short_help="Convert a class map to polygons.")
@@ -21,25 +24,12 @@ from .reporter import Reporter
     metavar="FILE",
 )
 @click.option(
-    "--min-area",
-    "min_area_m2",
-    type=click.FloatRange(min=0),
-    help="Leave out polygons smaller than this, square metres (they are counted).",
-    metavar="M2",
-)
-@click.option(
-    "--simplify",
-    "simplify_px",
-    type=click.FloatRange(min=0),
-    help="Simplify outlines with a tolerance of about N pixels; shared borders stay shared.",
-    metavar="PX",
-)
-@click.option(
     "--probabilities",
     help="Probabilities of the map (NAME_prob.tif), for several maps their folder; the score of a "
     "polygon is the mean probability of its class.",
     metavar="FILE",
 )
+@options.cleanup
 @options.aoi
 @options.dask
 @options.overwrite
@@ -47,9 +37,8 @@ def command(
     reporter: Reporter,
     source: tuple[str, ...],
     out: str,
-    min_area_m2: float | None,
-    simplify_px: float | None,
     probabilities: str | None,
+    cleanup: Cleanup,
     aoi: str | None,
     cluster: str | None,
     overwrite: bool,
@@ -60,11 +49,11 @@ def command(
     continues with the same command.
     """
     from eo_dl import vectorize, vectorize_maps
+    from eo_dl.postprocessing.classtotals import class_totals, sum_of_totals
 
     wanted: dict[str, Any] = {
         "out": out,
-        "min_area_m2": min_area_m2,
-        "simplify_px": simplify_px,
+        "cleanup": cleanup,
         "probabilities": probabilities,
         "aoi": aoi,
         "overwrite": overwrite,
@@ -72,12 +61,16 @@ def command(
     }
     if _into_folder(source, out):
         paths = [str(path) for path in vectorize_maps(source, cluster=cluster, **wanted)]
-        reporter.result({"paths": paths}, paths)
+        totals = sum_of_totals([class_totals(path) for path in paths])
+        reporter.totals(totals)
+        reporter.result({"paths": paths, "totals": [total.values() for total in totals]}, paths)
         return
     if cluster is not None:
         raise click.UsageError("--dask works on several maps; name a folder as --out, e.g. polygons/")
     path = vectorize(source[0], **wanted)
-    reporter.result({"path": str(path)}, [str(path)])
+    totals = class_totals(path)
+    reporter.totals(totals)
+    reporter.result({"path": str(path), "totals": [total.values() for total in totals]}, [str(path)])
 
 
 def _into_folder(sources: tuple[str, ...], out: str) -> bool:

@@ -35,9 +35,12 @@ if TYPE_CHECKING:
     from .io.sceneoptions import SceneOptions
     from .labels.labeloptions import LabelOptions
     from .labels.reading import read_labels
-    from .mosaic.vectorize import vectorize
-    from .mosaic.vectorizemaps import vectorize_maps
     from .networks.compute import Compute
+    from .postprocessing.cleanup import Cleanup
+    from .postprocessing.differences import DiffOptions, diff
+    from .postprocessing.vectorize import vectorize
+    from .postprocessing.vectorizemaps import vectorize_maps
+    from .postprocessing.zonesummary import SummaryOptions, summary
     from .training.train import train
     from .workflow.mapping import map_scenes
     from .workflow.mappingplan import plan_mapping
@@ -50,6 +53,9 @@ _HOME = {
     "open_scenes": ".io.scene",
     "SceneOptions": ".io.sceneoptions",
     "LabelOptions": ".labels.labeloptions",
+    "Cleanup": ".postprocessing.cleanup",
+    "DiffOptions": ".postprocessing.differences",
+    "diff": ".postprocessing.differences",
     "Compute": ".networks.compute",
     "read_labels": ".labels.reading",
     "tile": ".chips.tile",
@@ -64,8 +70,10 @@ _HOME = {
     "predict_on_cluster": ".inference.clusterrun",
     "predict_shard": ".inference.shards",
     "assemble_shards": ".inference.shards",
-    "vectorize": ".mosaic.vectorize",
-    "vectorize_maps": ".mosaic.vectorizemaps",
+    "SummaryOptions": ".postprocessing.zonesummary",
+    "summary": ".postprocessing.zonesummary",
+    "vectorize": ".postprocessing.vectorize",
+    "vectorize_maps": ".postprocessing.vectorizemaps",
     "evaluate": ".evaluation.evaluate",
     "sample": ".evaluation.design.sample",
     "SampleDesign": ".evaluation.design.sampledesign",
@@ -75,14 +83,18 @@ _HOME = {
 }
 
 __all__ = [
+    "Cleanup",
     "Compute",
+    "DiffOptions",
     "LabelOptions",
     "SampleDesign",
     "Sampling",
     "SceneOptions",
     "Split",
+    "SummaryOptions",
     "assemble_shards",
     "assess",
+    "diff",
     "drop_dead_bands",
     "evaluate",
     "load_model",
@@ -97,6 +109,7 @@ __all__ = [
     "read_labels",
     "retrain",
     "sample",
+    "summary",
     "tile",
     "tile_on_cluster",
     "train",

@@ -27,6 +27,7 @@ EXTRAS = {
     "torchgeo": "torchgeo",
     "requests": "torchgeo",  # torchgeo 0.8.1 imports it without declaring it
     "pyarrow": "parquet",
+    "openpyxl": "excel",
 }
 """Importable name of an optional package -> the extra that installs it."""
 

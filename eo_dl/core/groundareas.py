@@ -10,6 +10,7 @@ import shapely
 from pyproj import Geod, Proj
 
 from .arraytypes import Float64Array, GeometryArray, Int64Array
+from .ringtable import RingTable
 
 ToDegrees = Callable[[Float64Array, Float64Array], tuple[Float64Array, Float64Array]]
 
@@ -38,9 +39,8 @@ def ground_areas(polygons: GeometryArray, geod: Geod, to_degrees: ToDegrees) -> 
     Returns:
         (N,) areas.
     """
-    parts, polygon_of_part = shapely.get_parts(polygons, return_index=True)
-    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
-    coordinates, ring_of_vertex = shapely.get_coordinates(rings, return_index=True)
+    rings = RingTable.of(polygons)
+    coordinates = rings.coordinates
     if not len(coordinates):
         return np.zeros(len(polygons))
     degrees = np.column_stack(to_degrees(coordinates[:, 0], coordinates[:, 1]))
@@ -48,16 +48,12 @@ def ground_areas(polygons: GeometryArray, geod: Geod, to_degrees: ToDegrees) -> 
     projection = Proj(proj="laea", lon_0=lon0, lat_0=lat0, a=geod.a, rf=1 / geod.f if geod.f else 0)
     xy = np.column_stack(projection(degrees[:, 0], degrees[:, 1]))
     xy[~np.isfinite(xy)] = np.nan  # at the other side of the Earth
-    first_vertex = _first_of_each(ring_of_vertex)
-    ring_areas, ring_errors = _ring_areas(xy, first_vertex, geod.a)
+    ring_areas, ring_errors = _ring_areas(xy, rings.first_vertex, geod.a)
 
-    is_hole = np.ones(len(rings), np.bool_)
-    is_hole[_first_of_each(part_of_ring)] = False
-    polygon_of_ring = polygon_of_part[part_of_ring]
     count = len(polygons)
-    signed = np.where(is_hole, -ring_areas, ring_areas)
-    areas = np.bincount(polygon_of_ring, signed, minlength=count)
-    errors = np.bincount(polygon_of_ring, ring_errors, minlength=count)
+    signed = np.where(rings.is_hole, -ring_areas, ring_areas)
+    areas = np.bincount(rings.polygon_of_ring, signed, minlength=count)
+    errors = np.bincount(rings.polygon_of_ring, ring_errors, minlength=count)
     # Also true for NaN, which far vertices have.
     for index in np.flatnonzero(~(errors <= MOST_ERROR * np.abs(areas))).tolist():
         in_degrees = shapely.transform(polygons[index], lambda xy: np.column_stack(to_degrees(*xy.T)))
@@ -91,11 +87,6 @@ def _ring_areas(
     twice[between_rings] = error[between_rings] = 0
     areas = np.abs(np.add.reduceat(twice, first_vertex)) / 2
     return areas, np.add.reduceat(error, first_vertex)
-
-
-def _first_of_each(sorted_numbers: Int64Array) -> Int64Array:
-    """Index of the first of each run of equal numbers."""
-    return np.flatnonzero(np.diff(sorted_numbers, prepend=-1))
 
 
 def _geodesic_area(geometry: shapely.Geometry, geod: Geod) -> float:

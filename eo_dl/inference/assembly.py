@@ -7,12 +7,13 @@ out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 
 import numpy as np
 
-from ..core.arraytypes import AnyArray
+from ..core.arraytypes import AnyArray, UInt8Array
 from ..core.progress import OnProgress
 from ..mosaic.labelmosaic import RowStrip
 from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
@@ -30,6 +31,7 @@ from .runplan import (
     probability_writer,
     within_aoi,
     write_cells,
+    write_cleaned,
     write_plan_objects,
 )
 
@@ -85,7 +87,17 @@ class _StoredRows:
         return self._pieces.load(number)
 
 
+def _strips(pieces: RowPieces) -> Iterator[tuple[int, UInt8Array]]:
+    """(row0, class ids (rows, W)) from top to bottom."""
+    for row in range(pieces.count):
+        strip = _unpacked_strip(pieces.load(row))
+        if strip is not None:
+            yield strip.row0, strip.labels
+
+
 def _assemble_labels(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
+    if plan.request.cleanup.changes_pixels:
+        return _assemble_cleaned(plan, pieces, on_progress)
     with ExitStack() as stack:
         sinks: list[RowSink] = []
         polygons = None
@@ -105,16 +117,28 @@ def _assemble_labels(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> 
             on_progress(row + 1, pieces.count, "rows of chips")
         if polygons is None:
             return _outcome("raster", pieces)
-        objects = polygons.finish()
-        write_plan_objects(plan, objects, native_grid=True)
-    return _outcome("polygons", pieces, len(objects))
+        count, notes = write_plan_objects(plan, polygons.finish(), native_grid=True)
+    return _outcome("polygons", pieces, count, notes)
+
+
+def _assemble_cleaned(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
+    if plan.probabilities is not None:
+        with probability_writer(plan, plan.probabilities) as writer:
+            sink = ProbabilityRaster(writer)
+            for row in range(pieces.count):
+                strip = _unpacked_strip(pieces.load(row))
+                if strip is not None:
+                    sink.take(strip)
+    count, notes = write_cleaned(plan, partial(_strips, pieces))
+    on_progress(pieces.count, pieces.count, "rows of chips")
+    return _outcome("raster" if count is None else "polygons", pieces, count, notes)
 
 
 def _assemble_objects(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
     output = ObjectOutput(_StoredRows(pieces, on_progress), plan.job.grid, plan.suppress_iou)
     objects = within_aoi(plan, output.finish())
-    write_plan_objects(plan, objects, native_grid=False)
-    return _outcome("objects", pieces, len(objects), object_notes(output))
+    count, notes = write_plan_objects(plan, objects, native_grid=False)
+    return _outcome("objects", pieces, count, (*object_notes(output), *notes))
 
 
 def _assemble_cells(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:

@@ -15,6 +15,7 @@ from ..errors import ConfigError
 from ..io.discover import own_path
 from ..io.scene import SceneSources, open_scenes
 from ..networks.compute import Compute
+from ..postprocessing.cleanup import Cleanup
 from .backends.choice import BackendName
 from .chipoptions import ChipOptions
 from .predict import load_models, writes_folder
@@ -36,7 +37,7 @@ def predict_on_cluster(
     chip_options: ChipOptions = ChipOptions(),
     backend: BackendName = "auto",
     keep_gsd: bool = False,
-    min_score: float | None = None,
+    cleanup: Cleanup = Cleanup(),
     compute: Compute = Compute(),
     shards: int | None = None,
     overwrite: bool = False,
@@ -59,7 +60,7 @@ def predict_on_cluster(
         chip_options: As for `predict`.
         backend: As for `predict`.
         keep_gsd: As for `predict`.
-        min_score: As for `predict`.
+        cleanup: As for `predict`.
         compute: As for `predict`.
         shards: Number of shards (default: 4 per thread of the workers).
         overwrite: Replace existing maps.
@@ -94,7 +95,7 @@ def predict_on_cluster(
         "probabilities": probabilities if isinstance(probabilities, bool) else own_path(probabilities),
         "chip_options": chip_options,
         "keep_gsd": keep_gsd,
-        "min_score": min_score,
+        "cleanup": cleanup,
         "compute": compute,
         "overwrite": overwrite,
     }

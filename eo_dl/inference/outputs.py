@@ -5,7 +5,7 @@ Each can be continued after a kill.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -14,11 +14,11 @@ import numpy as np
 import shapely
 
 from ..core.arrays import Objects
-from ..core.arraytypes import AnyArray, GeometryArray, Int64Array, UInt8Array
+from ..core.arraytypes import AnyArray, UInt8Array
 from ..core.chipgrid import ChipGrid
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
-from ..core.pixelpolygons import RowPolygonizer
+from ..core.pixelpolygons import RowPolygonizer, ValuePolygons
 from ..errors import ConfigError
 from ..io.classmap import QUANTA
 from ..io.discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES
@@ -117,6 +117,40 @@ def _write_new_rows(writer: RasterWriter, strip: RowStrip, rows: AnyArray) -> No
         writer.write(strip.row0 + known, rows[:, known:], strip.col0)
 
 
+class HeldRows:
+    """Rows of a class map that wait on disk, until all are there, for their cleaning. Full width only."""
+
+    def __init__(self, spool: Pieces) -> None:
+        self._spool = spool
+        self.done_rows = sum(len(labels) for _, labels in self.strips())
+
+    def take(self, strip: RowStrip) -> None:
+        """See `RowSink`."""
+        if strip.row0 >= self.done_rows:
+            self._spool.store({"labels": strip.labels})
+            self.done_rows += len(strip.labels)
+
+    def strips(self) -> Iterator[tuple[int, UInt8Array]]:
+        """(row0, class ids (rows, W)) from top to bottom."""
+        row0 = 0
+        for number in range(self._spool.count):
+            labels = self._spool.load(number)["labels"].astype(np.uint8, copy=False)
+            yield row0, labels
+            row0 += len(labels)
+
+
+def polygon_objects(polygonizer: RowPolygonizer, parts: Sequence[ValuePolygons]) -> Objects:
+    """Polygons of a class map as objects, those that reach the last row included.
+
+    Their scores are NaN: a class map does not hold the certainty of a polygon.
+    """
+    finished = [*parts, polygonizer.close()]
+    outlines = np.concatenate([part[0] for part in finished])
+    class_ids = np.concatenate([part[1] for part in finished])
+    boxes = np.asarray(shapely.bounds(outlines), np.float64).reshape(-1, 4)
+    return Objects(boxes, class_ids, np.full(len(boxes), np.nan, np.float32), outlines)
+
+
 class ClassPolygons:
     """Connected areas of one class as polygons in output pixels, without the background.
 
@@ -126,8 +160,7 @@ class ClassPolygons:
     def __init__(self, spool: Pieces, width: int) -> None:
         self._spool = spool
         self._polygonizer = RowPolygonizer(width, skip=(0, IGNORE_ID))
-        self._outlines: list[GeometryArray] = []
-        self._class_ids: list[Int64Array] = []
+        self._finished: list[ValuePolygons] = []
         self.done_rows = 0
         for number in range(spool.count):
             self._add(spool.load(number)["labels"].astype(np.uint8))
@@ -139,19 +172,12 @@ class ClassPolygons:
             self._add(strip.labels)
 
     def finish(self) -> Objects:
-        """All polygons. Their scores are NaN: a class map does not hold the certainty of a polygon."""
-        self._keep(*self._polygonizer.close())
-        outlines, class_ids = np.concatenate(self._outlines), np.concatenate(self._class_ids)
-        boxes = np.asarray(shapely.bounds(outlines), np.float64).reshape(-1, 4)
-        return Objects(boxes, class_ids, np.full(len(boxes), np.nan, np.float32), outlines)
+        """All polygons, see `polygon_objects`."""
+        return polygon_objects(self._polygonizer, self._finished)
 
     def _add(self, labels: UInt8Array) -> None:
-        self._keep(*self._polygonizer.add(self.done_rows, labels))
+        self._finished.append(self._polygonizer.add(self.done_rows, labels))
         self.done_rows += len(labels)
-
-    def _keep(self, outlines: GeometryArray, class_ids: Int64Array) -> None:
-        self._outlines.append(outlines)
-        self._class_ids.append(class_ids)
 
 
 class RowOutput:

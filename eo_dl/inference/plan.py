@@ -32,6 +32,7 @@ from ..io.scene import Scene, SceneReader
 from ..io.validity import ALL
 from ..mosaic.suppress import Suppression
 from ..networks.compute import Compute
+from ..postprocessing.cleanup import Cleanup
 from ..tasks import CHIPS, OBJECTS
 from ..version import __version__
 from .backends.backend import EngineFacts, Scaling, engine_text, reader_threads
@@ -57,8 +58,8 @@ class Request:
     """How the scene is cut into chips, and how they are put together."""
     compute: Compute = Compute()
     """Device, precision, batch size and readers."""
-    min_score: float | None = None
-    """Objects below this score are left out (None: the model's threshold)."""
+    cleanup: Cleanup = Cleanup()
+    """Which results are kept, and how their outlines are drawn."""
     keep_gsd: bool = False
     """Do not resample a scene whose GSD differs from the model's."""
     force: bool = False
@@ -104,8 +105,8 @@ class Plan:
     @property
     def min_score(self) -> float:
         """Objects below this score are left out."""
-        if self.request.min_score is not None:
-            return self.request.min_score
+        if self.request.cleanup.min_score is not None:
+            return self.request.cleanup.min_score
         return self.bundle.spec.thresholds.get("score", _DEFAULT_SCORE)
 
     @property
@@ -135,6 +136,7 @@ def make_plan(
     backend: EngineFacts,
 ) -> Plan:
     """Settle everything before any work. Raises `InputError` if model, scene and options do not fit."""
+    request.cleanup.check_grid(scene.native, scene.path)
     fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd, force=request.force)
     work = fitted.scene
     chip_grid = bundle.task.output.chip_grid
@@ -232,6 +234,7 @@ def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
         "batch_size": str(job.batch_size),
         "backend": ", ".join(f"{name} {value}" for name, value in backend.identity.items() if value),
     }
+    tags |= request.cleanup.tags()
     if scene.valid != ALL:
         tags[VALID_TAG] = str(scene.valid)
     if scene.grid.crs is None and not scene.remote:

@@ -17,6 +17,7 @@ from ..io.mapfolder import FolderJournal, outputs_in
 from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..networks.compute import Compute
+from ..postprocessing.cleanup import Cleanup
 from ..tasks import CHIPS, RASTER
 from .backends.backend import Backend
 from .backends.choice import BackendName, check_alike, make_engine
@@ -41,7 +42,7 @@ def predict(
     backend: BackendName = "auto",
     keep_gsd: bool = False,
     force: bool = False,
-    min_score: float | None = None,
+    cleanup: Cleanup = Cleanup(),
     compute: Compute = Compute(),
     overwrite: bool = False,
     resume: bool = True,
@@ -68,7 +69,8 @@ def predict(
         keep_gsd: Do not resample a scene whose GSD differs from the model's.
         force: Predict scenes whose values differ widely from those of the training, or that are resampled by
             more than a factor of 4, which are refused otherwise; also per scene, by `open_scene`.
-        min_score: Objects below this score are left out (default: the model's own threshold).
+        cleanup: Which results are kept (least score, least area, holes), and how outlines are drawn. Class
+            maps are cleaned as rasters and as polygons; not for classes of whole chips.
         compute: Device, precision, batch size and number of readers.
         overwrite: Replace existing maps.
         resume: Keep finished parts of a stopped run, and continue from them.
@@ -95,7 +97,7 @@ def predict(
         aoi=aoi,
         chips=chip_options,
         compute=compute,
-        min_score=min_score,
+        cleanup=cleanup,
         keep_gsd=keep_gsd,
         force=force,
         overwrite=overwrite,

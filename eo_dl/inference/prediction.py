@@ -10,6 +10,7 @@ from typing import Literal
 from ..core.classes import ClassSet
 from ..core.htmlcard import card
 from ..core.pixelgrid import PixelGrid
+from ..postprocessing.classtotals import ClassTotal, sum_of_totals
 
 PredictionKind = Literal["raster", "polygons", "objects", "chips", "images", "folder"]
 
@@ -53,6 +54,8 @@ class Prediction:
     """Number of chips taken over from a stopped run."""
     seconds: float = 0.0
     """Duration of this call."""
+    totals: tuple[ClassTotal, ...] = ()
+    """Number and area of each class."""
     notes: tuple[str, ...] = ()
     """Remarks: what was converted, joined, left out."""
     parts: tuple[Prediction, ...] = ()
@@ -82,6 +85,7 @@ class Prediction:
             "chips_skipped": self.skipped,
             "chips_kept": self.kept,
             "seconds": round(self.seconds, 2),
+            "totals": [total.values() for total in self.totals],
             "notes": list(self.notes),
             "parts": [part.values() for part in self.parts],
         }
@@ -90,9 +94,10 @@ class Prediction:
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = []
         for name, value in self.values().items():
-            if name not in ("parts", "notes", "model_sha256"):
+            if name not in ("parts", "notes", "totals", "model_sha256"):
                 text = ", ".join(map(str, value)) if isinstance(value, list) else value
                 rows.append((name, text))
+        rows += [(total.name, total.text) for total in self.totals]
         rows += [("note", note) for note in self.notes]
         return card(self.path.name, rows)
 
@@ -119,6 +124,7 @@ def folder_prediction(folder: Path, parts: tuple[Prediction, ...], seconds: floa
         skipped=sum(part.skipped for part in parts),
         kept=sum(part.kept for part in parts),
         seconds=seconds,
+        totals=sum_of_totals([part.totals for part in parts]),
         notes=tuple(notes),
         parts=parts,
     )

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ..core.arrays import Objects
 from ..core.boxes import centres
+from ..core.classes import IGNORE_ID
+from ..core.pixelpolygons import RowPolygonizer
 from ..core.progress import OnProgress
 from ..errors import Cancelled
 from ..io.atomic import work_folder
@@ -18,6 +20,10 @@ from ..io.rasterwriter import RasterWriter
 from ..io.scene import Scene, SceneReader
 from ..mosaic.blendmosaic import blended_edges
 from ..mosaic.labelmosaic import RowStrip
+from ..postprocessing.classtotals import class_totals
+from ..postprocessing.mapcleaning import cleaned_rows
+from ..postprocessing.outlineediting import cleaned_objects, edited_coverage
+from ..postprocessing.regions import RowStrips
 from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
 from .backends.backend import Backend
 from .chipcells import CellDecoder, CellOutput, Cells
@@ -27,11 +33,13 @@ from .outputs import (
     PROBABILITY_SCALE,
     ClassPolygons,
     ClassRaster,
+    HeldRows,
     ObjectOutput,
     ProbabilityRaster,
     RowOutput,
     RowSink,
     is_raster,
+    polygon_objects,
     write_objects,
 )
 from .plan import Plan
@@ -125,6 +133,8 @@ def _stopped(plan: Plan) -> str:
 
 
 def _run_labels(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
+    if plan.request.cleanup.changes_pixels:
+        return _run_cleaned(plan, runner, on_progress)
     if is_raster(plan.out, RASTER):
         return _run_raster(plan, runner, on_progress)
     return _run_polygons(plan, runner, on_progress)
@@ -143,9 +153,37 @@ def _run_polygons(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Ou
         spool = stack.enter_context(Spool(plan.out, plan.job_key))
         polygons = ClassPolygons(spool, native.width)
         output, tally = _run_rows(plan, runner, polygons, stack, on_progress)
-        objects = polygons.finish()
-        write_plan_objects(plan, objects, native_grid=True)
-    return Outcome("polygons", tally, output.first_row, len(objects))
+        count, notes = write_plan_objects(plan, polygons.finish(), native_grid=True)
+    return Outcome("polygons", tally, output.first_row, count, notes)
+
+
+def _run_cleaned(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
+    with ExitStack() as stack:
+        held = HeldRows(stack.enter_context(Spool(plan.out, plan.job_key)))
+        output, tally = _run_rows(plan, runner, held, stack, on_progress)
+        count, notes = write_cleaned(plan, held.strips)
+    return Outcome("polygons" if count is not None else "raster", tally, output.first_row, count, notes)
+
+
+def write_cleaned(plan: Plan, strips: RowStrips) -> tuple[int | None, tuple[str, ...]]:
+    """Write a class map without small areas and holes as the output of a plan.
+
+    Returns:
+        The number of polygons (None for a raster), and notes.
+    """
+    native = plan.scene.native
+    has_background = plan.bundle.classes.has_background
+    rows, counts = cleaned_rows(strips, native, plan.request.cleanup, has_background)
+    if is_raster(plan.out, RASTER):
+        with class_writer(plan) as writer:
+            for row0, ids in rows():
+                if row0 >= writer.done_rows:
+                    writer.write(row0, ids)
+        return None, counts.notes()
+    polygonizer = RowPolygonizer(native.width, skip=(0, IGNORE_ID))
+    objects = polygon_objects(polygonizer, [polygonizer.add(row0, ids) for row0, ids in rows()])
+    count, notes = write_plan_objects(plan, objects, native_grid=True)
+    return count, (*counts.notes(), *notes)
 
 
 def _run_rows(
@@ -236,12 +274,23 @@ def _run_objects(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Out
         decoder = ObjectDecoder(plan.bundle.codec_for(OBJECTS), grid, plan.min_score, plan.suppression)
         tally = runner.run(plan.job, decoder, output, on_progress)
         objects = within_aoi(plan, output.finish())
-        write_plan_objects(plan, objects, native_grid=False)
-    return Outcome("objects", tally, kept_rows, len(objects), object_notes(output))
+        count, notes = write_plan_objects(plan, objects, native_grid=False)
+    return Outcome("objects", tally, kept_rows, count, (*object_notes(output), *notes))
 
 
-def write_plan_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> None:
-    """Write objects, in pixels of the working grid or of the scene's own, as the output of a plan."""
+def write_plan_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> tuple[int, tuple[str, ...]]:
+    """Write objects, in pixels of the working grid or of the scene's own, as the output of a plan.
+
+    Returns:
+        The number of objects written, and notes on those that were left out.
+    """
+    cleanup = plan.request.cleanup
+    notes: tuple[str, ...] = ()
+    if plan.bundle.task.output == RASTER:
+        if cleanup.changes_outlines:
+            objects = replace(objects, polygons=edited_coverage(objects.polygons, cleanup))
+    else:
+        objects, notes = cleaned_objects(objects, plan.scene.grid, cleanup)
     write_objects(
         plan.out,
         objects,
@@ -250,6 +299,7 @@ def write_plan_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> No
         tags=plan.tags,
         overwrite=plan.request.overwrite,
     )
+    return len(objects), notes
 
 
 def object_notes(output: ObjectOutput) -> tuple[str, ...]:
@@ -332,5 +382,6 @@ def prediction_of(plan: Plan, outcome: Outcome, seconds: float) -> Prediction:
         skipped=outcome.tally.skipped,
         kept=kept,
         seconds=seconds,
+        totals=() if outcome.kind == "chips" else class_totals(plan.out),
         notes=(*notes, *outcome.notes),
     )

@@ -26,6 +26,7 @@ from ..io.mapfolder import FinishedFile, FinishedMap, outputs_in
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..mosaic.labelmosaic import RowStrip
 from ..networks.compute import Compute
+from ..postprocessing.cleanup import Cleanup
 from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
 from .assembly import assemble_plan, pack_strip
 from .backends.backend import Backend, EngineFacts
@@ -112,7 +113,7 @@ def predict_shard(
     backend: BackendName = "auto",
     keep_gsd: bool = False,
     force: bool = False,
-    min_score: float | None = None,
+    cleanup: Cleanup = Cleanup(),
     compute: Compute = Compute(),
     overwrite: bool = False,
     on_progress: OnProgress = silent,
@@ -135,7 +136,7 @@ def predict_shard(
         backend: As for `predict`; name it where machines differ.
         keep_gsd: As for `predict`.
         force: As for `predict`.
-        min_score: As for `predict`.
+        cleanup: As for `predict`.
         compute: Device, precision, batch size and number of readers. Machines that differ need a fixed
             device, precision and batch size.
         overwrite: Replace existing maps.
@@ -160,7 +161,7 @@ def predict_shard(
         aoi=aoi,
         chips=chip_options,
         compute=compute,
-        min_score=min_score,
+        cleanup=cleanup,
         keep_gsd=keep_gsd,
         force=force,
         overwrite=overwrite,
@@ -193,7 +194,7 @@ def assemble_shards(
     chip_options: ChipOptions = ChipOptions(),
     keep_gsd: bool = False,
     force: bool = False,
-    min_score: float | None = None,
+    cleanup: Cleanup = Cleanup(),
     compute: Compute = Compute(),
     overwrite: bool = False,
     on_progress: OnProgress = silent,
@@ -231,7 +232,7 @@ def assemble_shards(
         aoi=aoi,
         chips=chip_options,
         compute=compute,
-        min_score=min_score,
+        cleanup=cleanup,
         keep_gsd=keep_gsd,
         force=force,
         overwrite=overwrite,

@@ -17,6 +17,7 @@ import numpy as np
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from ..core.arrays import Chip
 from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
 from ..core.bands import canonical_name
 from ..core.classes import BACKGROUND, IGNORE_ID, ClassSet
@@ -80,14 +81,16 @@ class ClassMap:
 
         Raises `SceneError` for values that are no class ids (whole numbers from 0 to 254).
         """
-        only_class = self.binary
         with small_cache(_CACHE_BYTES), SceneReader(self.scene) as reader:  # each block is read once
             for window in self._windows():
-                chip = reader.read(window)
-                ids = self._ids(chip.pixels[0], chip.valid)
-                if only_class:
-                    ids[chip.valid & (chip.pixels[0] == IGNORE_ID)] = 1
-                yield window.row, ids
+                yield window.row, self.ids_of(reader.read(window))
+
+    def ids_of(self, chip: Chip) -> UInt8Array:
+        """(H, W) class ids of a chip of the map; see `row_strips`."""
+        ids = self._ids(chip.pixels[0], chip.valid)
+        if self.binary:
+            ids[chip.valid & (chip.pixels[0] == IGNORE_ID)] = 1
+        return ids
 
     def _windows(self) -> Iterator[Window]:
         """Strips of whole blocks, from top to bottom."""

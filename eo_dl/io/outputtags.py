@@ -39,6 +39,8 @@ UNLIKE_TAG = "unlike_training"
 TRAINED_TAG = "trained_ground"
 """Tag: ground of the scene that the model was trained on, WKT in whole pixels of `GRID_TAG`."""
 _MOST_CHARACTERS = 2_000_000
+COMMAND_TAG = "command"
+"""Tag: the command line that made the output."""
 MIN_SCORE_TAG = "min_score"
 """Tag: objects below this score were left out of a prediction."""
 _MULTI_LABEL_TAG, _MIN_COVER_TAG = "multi_label", "min_cover"

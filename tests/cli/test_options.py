@@ -23,6 +23,15 @@ OWN = {
     "--count": {"labels queue"},
     "--views": {"labels queue"},
     "--workers": {"tile"},
+    # Of a map that is summed up, and of its truth.
+    "--layer": {"summary"},
+    "--annotated": {"summary"},
+    "--block-m": {"summary"},
+    # Common area of two objects of two dates.
+    "--overlap": {"diff"},
+    # Of a prediction that becomes labels to correct.
+    "--min-score": {"labels prelabel"},
+    "--min-area": {"labels prelabel"},
 }
 
 
@@ -58,6 +67,7 @@ def test_every_flag_of_a_group_is_listed() -> None:
         options._SAMPLING_FLAGS,
         options._SPLIT_FLAGS,
         options._CHIP_FLAGS,
+        options._CLEANUP_FLAGS,
         options._COMPUTE_FLAGS,
     )
 

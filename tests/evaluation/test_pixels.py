@@ -24,7 +24,7 @@ from eo_dl.io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
-from eo_dl.mosaic.vectorize import vectorize
+from eo_dl.postprocessing.vectorize import vectorize
 from tests.making import write_geotiff
 
 UTM = CRS.from_epsg(32633)

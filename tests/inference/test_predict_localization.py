@@ -14,6 +14,7 @@ from eo_dl.inference.backends.backend import Scaling
 from eo_dl.inference.predict import predict
 from eo_dl.io.outputtags import layer_metadata
 from eo_dl.io.vectorlayers import read_layer
+from eo_dl.postprocessing.cleanup import Cleanup
 
 from .conftest import Echo
 
@@ -74,7 +75,7 @@ def test_a_folder_of_images_in_pixels_and_a_threshold(
         for name, value in (("sure", 90), ("weak", 20), ("none", 0))
     ]
     (tmp_path / "out").mkdir()
-    result = predict(bundle, images, out=tmp_path / "out", min_score=0.5)
+    result = predict(bundle, images, out=tmp_path / "out", cleanup=Cleanup(min_score=0.5))
     found = {part.path.stem: len(read_layer(part.path)) for part in result.parts}
     assert found == {"sure": 1, "weak": 0, "none": 0}
     assert read_layer(tmp_path / "out" / "sure.gpkg").geometry.bounds.to_numpy().tolist() == [[9, 4, 15, 10]]

@@ -19,6 +19,7 @@ from eo_dl.inference.chipoptions import ChipOptions
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import read_layer
 from eo_dl.networks.compute import Compute
+from eo_dl.postprocessing.cleanup import Cleanup
 from tests.making import notes_of
 
 Make = Callable[..., Bundle]
@@ -198,7 +199,7 @@ def test_the_score_threshold_is_the_bundles_unless_given(
     scene = write_scene(tmp_path / "scene.tif", picture(40, 50, [(3, 7, 9, 20, 1)]))
     assert predict(bundle, scene, out=tmp_path / "none.gpkg").count == 0
     assert len(read_layer(tmp_path / "none.gpkg")) == 0
-    assert predict(bundle, scene, out=tmp_path / "some.gpkg", min_score=0.5).count == 1
+    assert predict(bundle, scene, out=tmp_path / "some.gpkg", cleanup=Cleanup(min_score=0.5)).count == 1
 
 
 def test_a_box_inside_another_is_left_out_as_the_model_says_unless_told_otherwise(

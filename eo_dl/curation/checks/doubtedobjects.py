@@ -23,6 +23,7 @@ from ...inference.predict import predict
 from ...io.scene import Scene
 from ...io.vectorlayers import read_layer
 from ...networks.compute import Compute
+from ...postprocessing.cleanup import Cleanup
 from .confident import means_by_class
 from .finding import Finding
 from .judgedlabels import JudgedLabels
@@ -77,7 +78,7 @@ def doubts_of_objects(
         bundle,
         judged.scenes,
         out=f"{folder}/objects/",
-        min_score=_LEAST_SCORE,
+        cleanup=Cleanup(min_score=_LEAST_SCORE),
         compute=compute,
         on_progress=on_progress,
     )

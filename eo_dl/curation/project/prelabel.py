@@ -24,7 +24,7 @@ from ...io.vectorlayers import layer_names, read_layer, read_metadata, write_lay
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, metadata
 from ...labels.review import ACCEPTED, PROPOSED, REVIEW, statuses_of, ticked_rows
 from ...labels.vector.fields import class_column
-from ...mosaic.vectorize import vectorize
+from ...postprocessing.vectorize import vectorize
 from .corrected import ID_FIELD, PROPOSALS
 from .start import annotated_style, labels_style
 

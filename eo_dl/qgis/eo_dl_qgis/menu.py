@@ -80,6 +80,7 @@ GEOTIFF = "GeoTIFF (*.tif)"
 MODEL = "eo_dl model (*.eodl)"
 VECTORS = f"{GPKG};;GeoJSON (*.geojson);;FlatGeobuf (*.fgb);;GeoParquet (*.parquet)"
 MAPS = f"{GEOTIFF};;{VECTORS}"
+TABLES = "CSV (*.csv);;Excel (*.xlsx)"
 
 ENTRIES = (
     Entry(
@@ -241,6 +242,31 @@ ENTRIES = (
         filter=VECTORS,
         widgets=(("source", "raster"),),
         loads=(Load("{out}", "", "polygons"),),
+    ),
+    Entry(
+        id="diff",
+        command="diff",
+        title="Changes between two maps",
+        group=MAP,
+        shown=("old", "new", "distance_m", "old_id"),
+        filter=f"{VECTORS};;{GEOTIFF}",
+        widgets=(
+            ("old", "layer"),
+            ("new", "layer"),
+            ("old_probabilities", "raster"),
+            ("new_probabilities", "raster"),
+        ),
+        loads=(Load("{out}", "before", "before"), Load("{out}", "changes", "changes")),
+    ),
+    Entry(
+        id="summary",
+        command="summary",
+        title="Numbers by zone",
+        group=MAP,
+        shown=("source", "zones", "by", "means"),
+        filter=f"{VECTORS};;{TABLES}",
+        widgets=(("zones", "area"), ("means", "rasters"), ("truth", "vector")),
+        loads=(Load("{out}", "zones", "zones"),),
     ),
     Entry(
         id="export_labels",

@@ -21,6 +21,7 @@ from ..io.mapfolder import outputs_in
 from ..io.outputlock import locks_output
 from ..io.scene import Scene, open_scene
 from ..version import __version__
+from .cleanup import Cleanup
 from .vectorize import vectorize
 
 _JOURNAL = ".vectorized.part"
@@ -32,8 +33,7 @@ def vectorize_maps(
     sources: str | Path | Sequence[str | Path],
     *,
     out: str | Path,
-    min_area_m2: float | None = None,
-    simplify_px: float | None = None,
+    cleanup: Cleanup = Cleanup(),
     aoi: str | Path | None = None,
     probabilities: str | Path | None = None,
     cluster: str | None = None,
@@ -47,8 +47,7 @@ def vectorize_maps(
     Args:
         sources: Class maps, folders of them, or patterns. Rasters of probabilities among them are left out.
         out: The folder. Maps of one name get subfolders like those the maps lie in.
-        min_area_m2: As for `vectorize`.
-        simplify_px: As for `vectorize`.
+        cleanup: As for `vectorize`.
         aoi: As for `vectorize`.
         probabilities: Folder with NAME_prob.tif of each map, as `predict` writes them.
         cluster: Work on a Dask cluster, a task per map, with the same bytes: address of its scheduler, e.g.
@@ -76,8 +75,7 @@ def vectorize_maps(
     maps = _maps(sources)
     folder = Path(out)
     options = MapOptions(
-        min_area_m2=min_area_m2,
-        simplify_px=simplify_px,
+        cleanup=cleanup,
         aoi=None if aoi is None else _from_anywhere(aoi),
     )
     outs = outputs_in(folder, maps, ".gpkg")
@@ -107,8 +105,7 @@ def vectorize_maps(
 class MapOptions:
     """What holds for all maps."""
 
-    min_area_m2: float | None
-    simplify_px: float | None
+    cleanup: Cleanup
     aoi: str | None
 
 
@@ -226,8 +223,7 @@ def vectorize_map(options: MapOptions, task: MapTask, on_progress: OnProgress) -
     vectorize(
         task.source,
         out=task.out,
-        min_area_m2=options.min_area_m2,
-        simplify_px=options.simplify_px,
+        cleanup=options.cleanup,
         aoi=options.aoi,
         probabilities=task.probabilities,
         overwrite=True,

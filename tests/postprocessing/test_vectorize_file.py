@@ -16,7 +16,8 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ConfigError, OutputExistsError, SceneError
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import read_layer
-from eo_dl.mosaic.vectorize import vectorize
+from eo_dl.postprocessing.cleanup import Cleanup
+from eo_dl.postprocessing.vectorize import vectorize
 from tests.making import write_geotiff
 
 CLASSES = ClassSet.of_names(["wood", "water"], background=True)
@@ -59,7 +60,9 @@ def test_polygons_are_the_pixels_in_map_coordinates(tmp_path: Path) -> None:
 
 def test_small_polygons_are_left_out_and_counted(tmp_path: Path) -> None:
     frame = read_layer(
-        vectorize(_map(tmp_path / "map.tif", _labels()), out=tmp_path / "map.fgb", min_area_m2=10)
+        vectorize(
+            _map(tmp_path / "map.tif", _labels()), out=tmp_path / "map.fgb", cleanup=Cleanup(min_area_m2=10)
+        )
     )
     assert sorted(frame["class_name"]) == ["water", "wood"]
 
@@ -101,7 +104,7 @@ def test_simplified_neighbours_still_share_their_border(tmp_path: Path) -> None:
     labels = np.where(rows > 0.7 * cols + 8 + 3 * np.sin(cols / 4), 1, 2).astype(np.uint8)
     source = _map(tmp_path / "map.tif", labels, Affine.identity(), None)
     exact = read_layer(vectorize(source, out=tmp_path / "exact.gpkg"))
-    simple = read_layer(vectorize(source, out=tmp_path / "simple.gpkg", simplify_px=2))
+    simple = read_layer(vectorize(source, out=tmp_path / "simple.gpkg", cleanup=Cleanup(simplify_px=2)))
     assert (
         shapely.get_num_coordinates(simple.geometry.values).sum()
         < shapely.get_num_coordinates(exact.geometry.values).sum() / 3
@@ -130,7 +133,7 @@ def test_a_raster_without_class_names_gets_ids_as_names(tmp_path: Path) -> None:
 def test_bad_input_is_one_clear_line(tmp_path: Path) -> None:
     source = _map(tmp_path / "map.tif", _labels(), Affine.identity(), None)
     with pytest.raises(ConfigError, match="no CRS"):
-        vectorize(source, out=tmp_path / "x.gpkg", min_area_m2=3)
+        vectorize(source, out=tmp_path / "x.gpkg", cleanup=Cleanup(min_area_m2=3))
     with pytest.raises(ConfigError, match="suffix"):
         vectorize(source, out=tmp_path / "x.shp")
     with pytest.raises(SceneError, match=r"missing\.tif"):

@@ -16,9 +16,10 @@ from eo_dl.errors import InputError, OutputExistsError, WriteError
 from eo_dl.io.journal import Journal
 from eo_dl.io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from eo_dl.io.rasterwriter import RasterWriter
-from eo_dl.mosaic.vectorize import vectorize
-from eo_dl.mosaic.vectorizemaps import vectorize_maps
-from tests.mosaic import clustertasks
+from eo_dl.postprocessing.cleanup import Cleanup
+from eo_dl.postprocessing.vectorize import vectorize
+from eo_dl.postprocessing.vectorizemaps import vectorize_maps
+from tests.postprocessing import clustertasks
 
 CLASSES = ClassSet.of_names(["wood", "water"], background=True)
 GRID = PixelGrid(CRS.from_epsg(32633), Affine.translation(500_000, 5_000_000) @ Affine.scale(2, -2), 40, 50)
@@ -68,7 +69,7 @@ def test_many_maps_give_the_files_of_each(maps: Path, tmp_path: Path) -> None:
         maps,
         out=tmp_path / "polygons",
         probabilities=maps,
-        min_area_m2=150,
+        cleanup=Cleanup(min_area_m2=150),
         on_progress=lambda *step: steps.append(step),
     )
     assert [path.name for path in outs] == [
@@ -78,7 +79,9 @@ def test_many_maps_give_the_files_of_each(maps: Path, tmp_path: Path) -> None:
         "d.gpkg",
     ]  # and none of probabilities
     assert steps == [(done, 4, "maps") for done in range(1, 5)]
-    assert files_of(tmp_path / "polygons") == singly(maps, tmp_path / "once", min_area_m2=150)
+    assert files_of(tmp_path / "polygons") == singly(
+        maps, tmp_path / "once", cleanup=Cleanup(min_area_m2=150)
+    )
 
 
 def test_a_stopped_run_continues_with_the_maps_that_are_missing(maps: Path, tmp_path: Path) -> None:
@@ -91,7 +94,7 @@ def test_a_stopped_run_continues_with_the_maps_that_are_missing(maps: Path, tmp_
         vectorize_maps(maps, out=out, probabilities=maps, on_progress=stop)
     first = (out / "a.gpkg").stat().st_mtime_ns
     with pytest.raises(OutputExistsError, match=r"a\.gpkg"):  # other polygons are another run
-        vectorize_maps(maps, out=out, probabilities=maps, simplify_px=1)
+        vectorize_maps(maps, out=out, probabilities=maps, cleanup=Cleanup(simplify_px=1))
     steps: list[int] = []
     vectorize_maps(maps, out=out, probabilities=maps, on_progress=lambda done, *_: steps.append(done))
     assert steps == [3, 4]
@@ -111,15 +114,19 @@ def test_files_of_other_options_are_never_taken_for_finished(maps: Path, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         vectorize_maps(maps, out=out, on_progress=stop)
     with pytest.raises(KeyboardInterrupt):
-        vectorize_maps(maps, out=out, min_area_m2=150, overwrite=True, on_progress=stop)
+        vectorize_maps(maps, out=out, cleanup=Cleanup(min_area_m2=150), overwrite=True, on_progress=stop)
     with pytest.raises(OutputExistsError, match=r"a\.gpkg"):
         vectorize_maps(maps, out=out)
     steps: list[int] = []
     vectorize_maps(
-        maps, out=out, min_area_m2=150, overwrite=True, on_progress=lambda done, *_: steps.append(done)
+        maps,
+        out=out,
+        cleanup=Cleanup(min_area_m2=150),
+        overwrite=True,
+        on_progress=lambda done, *_: steps.append(done),
     )
     assert steps == [2, 3, 4]
-    once = vectorize(maps / "a.tif", out=tmp_path / "a.gpkg", min_area_m2=150)
+    once = vectorize(maps / "a.tif", out=tmp_path / "a.gpkg", cleanup=Cleanup(min_area_m2=150))
     assert (out / "a.gpkg").read_bytes() == once.read_bytes()
 
 
@@ -153,7 +160,7 @@ def test_a_cluster_gives_the_bytes_of_one_machine(
     accident: str, maps: Path, mortal_cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if accident == "killed":
-        monkeypatch.setattr("eo_dl.mosaic.vectorizemaps.vectorize_map", clustertasks.killed)
+        monkeypatch.setattr("eo_dl.postprocessing.vectorizemaps.vectorize_map", clustertasks.killed)
     monkeypatch.chdir(tmp_path)  # the workers stay in another folder
     vectorize_maps("maps", out="polygons", probabilities="maps", cluster=mortal_cluster.scheduler.address)
     assert (tmp_path / "died").exists() == (accident == "killed")
@@ -166,7 +173,7 @@ def test_a_full_disk_is_one_line_and_the_other_maps_are_kept(
 ) -> None:
     out, address = tmp_path / "polygons", cluster.scheduler.address
     with monkeypatch.context() as full:
-        full.setattr("eo_dl.mosaic.vectorizemaps.vectorize_map", clustertasks.full_disk_for_b)
+        full.setattr("eo_dl.postprocessing.vectorizemaps.vectorize_map", clustertasks.full_disk_for_b)
         with pytest.raises(WriteError, match=r"b\.gpkg: could not be written \(No space left") as failure:
             vectorize_maps(maps, out=out, probabilities=maps, cluster=address)
     assert "\n" not in str(failure.value) and not (out / "b.gpkg").exists()

@@ -8,8 +8,8 @@ import signal
 
 from eo_dl.core.progress import OnProgress
 from eo_dl.io.atomic import disk_errors
-from eo_dl.mosaic import vectorizemaps
-from eo_dl.mosaic.vectorizemaps import MapOptions, MapTask
+from eo_dl.postprocessing import vectorizemaps
+from eo_dl.postprocessing.vectorizemaps import MapOptions, MapTask
 from tests.clustertasks import claimed
 
 vectorize_map = vectorizemaps.vectorize_map

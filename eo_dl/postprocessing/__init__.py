@@ -1,0 +1,1 @@
+"""Predictions made usable: cleaning, outlines, differences, zones. Arithmetic and files, no network."""
