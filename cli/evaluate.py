@@ -19,30 +19,10 @@ if TYPE_CHECKING:
 @click.argument("truth", nargs=-1, required=True, metavar="TRUTH...")
 @click.option("-o", "--out", help="Folder for report.html and report.json.", metavar="FOLDER")
 @options.aoi
-@click.option(
-    "--iou",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=0.5,
-    show_default=True,
-    help="Least overlap (IoU) at which an object counts as found.",
-)
-@click.option(
-    "--chips", help="Score only the ground of one split of this chip set (see --split).", metavar="FOLDER"
-)
-@click.option(
-    "--split",
-    type=click.Choice(["train", "val", "test"]),
-    default="test",
-    show_default=True,
-    help="The split of --chips.",
-)
-@click.option(
-    "--class-map",
-    "class_map",
-    multiple=True,
-    help="Match a class of the reference with one of the prediction; NAME=ignore leaves it out (repeatable).",
-    metavar="TRUTH=PREDICTION",
-)
+@options.iou
+@options.chips_to_score
+@options.split_to_score
+@options.class_map
 @click.option(
     "--scene", help="The scene that was predicted, if the prediction's file does not name it.", metavar="FILE"
 )
@@ -81,7 +61,7 @@ def command(
         out=out,
         aoi=aoi,
         iou=iou,
-        class_map=_pairs(class_map),
+        class_map=options.class_pairs(class_map),
         chips=None if chips is None else options.chip_set(chips, scene_options),
         split=split,
         scene=scene,
@@ -93,13 +73,3 @@ def command(
     header, *rows = report.table()
     place = [f"report: {report.path}"] if report.path else []
     reporter.result(report.values(), [*table(rows, header), *([""] if place else []), *place])
-
-
-def _pairs(texts: tuple[str, ...]) -> dict[str, str]:
-    """Options of the form TRUTH=PREDICTION."""
-    wrong = [text for text in texts if not all(text.partition("="))]
-    if wrong:
-        raise click.BadParameter(
-            f"{wrong[0]!r} is not TRUTH=PREDICTION, e.g. forest=woods", param_hint="--class-map"
-        )
-    return dict(text.split("=", 1) for text in texts)

@@ -42,6 +42,7 @@ COMMANDS = {
     "retrain": "Train again with corrected labels, and compare the new model with the old one.",
     "predict": "Predict a map of a scene.",
     "evaluate": "Score a map against a reference.",
+    "compare": "Two maps or models on the same ground, with intervals.",
     "sample": "Draw places of a map to interpret, for its accuracy.",
     "assess": "Accuracy and areas from an interpreted sample.",
     "vectorize": "Convert a class map to polygons.",

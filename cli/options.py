@@ -10,32 +10,34 @@ flags of reporting and hands the command its `Reporter`:
 Flags and the commands that use them (a test compares):
 
 scenes -> scene_options
-    -b, --bands     inspect, tile, map, predict, labels check, labels queue, labels weak
-    --nodata        inspect, tile, map, predict, labels queue, labels weak
-    --crs           inspect, tile, map, predict, labels check, labels queue, labels start, labels weak
+    -b, --bands     inspect, tile, map, predict, compare, labels check, labels queue, labels weak
+    --nodata        inspect, tile, map, predict, compare, labels queue, labels weak
+    --crs           inspect, tile, map, predict, compare, labels check, labels queue, labels start,
+                    labels weak
     --scale         predict, labels queue
     --offset        predict, labels queue
     --valid         inspect, tile, map, predict
-    --trust-vrt     inspect, tile, map, train, retrain, predict, evaluate, labels check, labels export,
-                    labels queue, labels start, labels weak
-    --allow-remote  inspect, tile, map, train, retrain, evaluate, labels check, labels export, labels queue
+    --trust-vrt     inspect, tile, map, train, retrain, predict, evaluate, compare, labels check,
+                    labels export, labels queue, labels start, labels weak
+    --allow-remote  inspect, tile, map, train, retrain, evaluate, compare, labels check, labels export,
+                    labels queue
     --force         tile, map, predict, labels check, labels queue
 
 labels -> label_options
-    --class-field   inspect, tile, map, retrain, evaluate, sample, labels check, labels convert,
-                    labels export, labels merge, labels queue, labels status
-    --classes       tile, map, retrain, evaluate, labels check, labels convert, labels import
-    --layer         inspect, tile, map, retrain, evaluate, sample, labels check, labels convert,
-                    labels export, labels merge, labels queue, labels status
-    --where         inspect, tile, map, evaluate, labels check, labels convert
-    --label-crs     inspect, tile, map, evaluate, labels check, labels convert
-    --buffer-m      tile, map, evaluate, labels check
-    --annotated     tile, map, evaluate, labels check
+    --class-field   inspect, tile, map, retrain, evaluate, sample, compare, labels check,
+                    labels convert, labels export, labels merge, labels queue, labels status
+    --classes       tile, map, retrain, evaluate, compare, labels check, labels convert, labels import
+    --layer         inspect, tile, map, retrain, evaluate, sample, compare, labels check,
+                    labels convert, labels export, labels merge, labels queue, labels status
+    --where         inspect, tile, map, evaluate, compare, labels check, labels convert
+    --label-crs     inspect, tile, map, evaluate, compare, labels check, labels convert
+    --buffer-m      tile, map, evaluate, compare, labels check
+    --annotated     tile, map, evaluate, compare, labels check
     --unlabelled    tile, map
-    --format        tile, map, evaluate, labels check, labels import
-    --voc-origin    tile, map, evaluate, labels check, labels convert, labels import
-    --crowds        tile, map, evaluate, labels check, labels convert, labels import
-    --accept-shift  tile, map, evaluate, labels check, labels convert
+    --format        tile, map, evaluate, compare, labels check, labels import
+    --voc-origin    tile, map, evaluate, compare, labels check, labels convert, labels import
+    --crowds        tile, map, evaluate, compare, labels check, labels convert, labels import
+    --accept-shift  tile, map, evaluate, compare, labels check, labels convert
 
 sampling -> sampling
     --sampling, --count, --overlap, --keep-empty, --add-empty, --min-valid
@@ -59,8 +61,9 @@ cleanup -> cleanup
     --min-score, --sieve, --fill-holes, --min-area, --simplify, --smooth
                     predict, vectorize, diff
 
-Alone: --drop-dead-bands (inspect, tile), --gsd and --colors (tile, map),
---aoi, -j/--workers (tile), --dask, --seed, --overwrite (each command's `--help` shows them).
+Alone: --drop-dead-bands (inspect, tile), --gsd and --colors (tile, map), --iou, --chips, --split and
+--class-map (evaluate, compare), --aoi, -j/--workers (tile), --dask, --seed, --overwrite (each command's
+`--help` shows them).
 """
 
 from __future__ import annotations
@@ -607,6 +610,30 @@ colors = click.option(
     "layer's style in QGIS, else by name).",
 )
 
+iou = click.option(
+    "--iou",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="Least overlap (IoU) at which an object counts as found.",
+)
+chips_to_score = click.option(
+    "--chips", help="Score only the ground of one split of this chip set (see --split).", metavar="FOLDER"
+)
+split_to_score = click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="The split of --chips.",
+)
+class_map = click.option(
+    "--class-map",
+    "class_map",
+    multiple=True,
+    help="Match a class of the reference with one of the prediction; NAME=ignore leaves it out (repeatable).",
+    metavar="TRUTH=PREDICTION",
+)
 aoi = click.option("--aoi", metavar="FILE", help="Only inside these polygons (any vector file).")
 overwrite = click.option("--overwrite", is_flag=True, help="Replace an existing output.")
 workers = _COMPUTE_FLAGS["workers"]
@@ -635,6 +662,16 @@ def split_bands(text: str | None) -> list[str] | None:
 def split_list(text: str | None) -> list[str] | None:
     """'a, b' as ['a', 'b']; None stays None."""
     return None if text is None else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def class_pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """Options of the form TRUTH=PREDICTION."""
+    wrong = [text for text in texts if not all(text.partition("="))]
+    if wrong:
+        raise click.BadParameter(
+            f"{wrong[0]!r} is not TRUTH=PREDICTION, e.g. forest=woods", param_hint="--class-map"
+        )
+    return dict(text.split("=", 1) for text in texts)
 
 
 def named_numbers(text: str, flag: str) -> dict[str, float]:

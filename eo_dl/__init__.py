@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .evaluation.design.sample import sample
     from .evaluation.design.sampledesign import SampleDesign
     from .evaluation.evaluate import evaluate
+    from .evaluation.versus.comparemaps import compare
     from .inference.clusterrun import predict_on_cluster
     from .inference.predict import predict
     from .inference.shards import assemble_shards, predict_shard
@@ -75,6 +76,7 @@ _HOME = {
     "vectorize": ".postprocessing.vectorize",
     "vectorize_maps": ".postprocessing.vectorizemaps",
     "evaluate": ".evaluation.evaluate",
+    "compare": ".evaluation.versus.comparemaps",
     "sample": ".evaluation.design.sample",
     "SampleDesign": ".evaluation.design.sampledesign",
     "assess": ".evaluation.design.assess",
@@ -94,6 +96,7 @@ __all__ = [
     "SummaryOptions",
     "assemble_shards",
     "assess",
+    "compare",
     "diff",
     "drop_dead_bands",
     "evaluate",

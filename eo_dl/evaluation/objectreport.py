@@ -29,7 +29,7 @@ def measure_objects(comparison: Comparison) -> Measurement:
     """Score predicted objects against true ones. Raises `LabelError`, `InputError`."""
     labels, limits = comparison.labels, comparison.limits
     files = _read(comparison)
-    classes = _predicted_classes(files, labels.classes, comparison.class_map)
+    classes = predicted_classes(files, labels.classes, comparison.class_map)
     match = match_classes(classes, labels.classes, labels.source, comparison.class_map)
     use_boxes = all(are_boxes(file, labels) for file in files)
     by_chip = OneBoxes.of(files, match, limits, comparison.iou, comparison.seed)
@@ -143,7 +143,7 @@ def _scores(scorer: ObjectScorer, have_confidence: bool) -> list[Score]:
     return [score for score in scorer.scores() if score.name not in _NEED_CONFIDENCE]
 
 
-def _predicted_classes(
+def predicted_classes(
     files: Sequence[Found], truth: ClassSet, class_map: Mapping[str, str] | None
 ) -> ClassSet:
     """The classes in the prediction, and those of the truth that the model may know but did not predict.

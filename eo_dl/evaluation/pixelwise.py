@@ -97,7 +97,7 @@ def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> Scored
     part, match = file.part, job.match
     scorer, tally = PixelScorer(match.classes, seed=job.seed), PixelTally()
     class_map = open_class_map(part.path, zero_is_background=file.zero_is_background)
-    named = _named(class_map, part)
+    named = named_by_scene(class_map, part)
     areas = job.limits.areas(named.grid, named.path)
     truth = SceneTruth.of(job.labels, named)
     tally.features += len(truth.labels)
@@ -112,9 +112,9 @@ def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> Scored
         row0, ids = strip
         scored = []
         with one_environment():
-            for window in _windows(row0, ids.shape, blocks.side_px):
+            for window in windows_in_blocks(row0, ids.shape, blocks.side_px):
                 predicted = ids[window.row - row0 : window.row1 - row0, window.col : window.col1]
-                true_ids, inside = _true_ids(truth, window, match, areas)
+                true_ids, inside = true_ids_in(truth, window, match, areas)
                 expected = np.where(inside, true_ids, np.uint8(IGNORE_ID))
                 counts = _counted(scorer, predicted, expected, class_map)
                 has_prediction = predicted != IGNORE_ID
@@ -172,13 +172,13 @@ def _counted(
         raise
 
 
-def _named(class_map: ClassMap, part: Part) -> Scene:
+def named_by_scene(class_map: ClassMap, part: Part) -> Scene:
     """The map under the name of its scene, by which labels of images are matched."""
     file = replace(class_map.scene.file, path=part.made_of)
     return replace(class_map.scene, file=file)
 
 
-def _true_ids(
+def true_ids_in(
     truth: SceneTruth, window: Window, match: ClassMatch, areas: tuple[Aoi, ...]
 ) -> tuple[UInt8Array, BoolArray]:
     """(H, W) true class ids, 255 where unknown; and True for pixels in all areas."""
@@ -189,7 +189,7 @@ def _true_ids(
     return ids, inside
 
 
-def _windows(row0: int, shape: tuple[int, ...], side: int) -> Iterator[Window]:
+def windows_in_blocks(row0: int, shape: tuple[int, ...], side: int) -> Iterator[Window]:
     """Windows of a strip that lie in one block each; very wide blocks are cut further."""
     cols = []
     for start, stop in _cuts(0, shape[1], side):

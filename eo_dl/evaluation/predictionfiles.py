@@ -50,6 +50,8 @@ class Part:
     """True if its features, rows or pixels are whole chips or images."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Metadata of the file."""
+    ground: str = ""
+    """Name of the ground for its blocks, where two files of one ground are resampled together; else ""."""
 
     @property
     def made_of(self) -> str:
@@ -59,7 +61,7 @@ class Part:
     @property
     def block_prefix(self) -> str:
         """Beginning of the names of its blocks; their order must not depend on how the path is written."""
-        return f"{own_path(self.path)}:"
+        return f"{self.ground or own_path(self.path)}:"
 
     def with_own_paths(self) -> Part:
         """The same with paths that do not depend on the folder in which a process runs."""

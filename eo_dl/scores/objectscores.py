@@ -9,7 +9,7 @@ reference objects has no recall, F1 or AP (NaN, not 0).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -129,6 +129,15 @@ class ObjectScorer:
                 truth_blocks=truth_blocks[truth.counted],
             )
         )
+
+    @property
+    def places(self) -> frozenset[str]:
+        """The blocks of ground that are resampled."""
+        return frozenset(self._places)
+
+    def add_places(self, places: Iterable[str]) -> None:
+        """Resample further blocks of ground, e.g. those where only another predictor found something."""
+        self._places |= set(places)
 
     def merge(self, other: ObjectScorer) -> None:
         """Add what another scorer of the same classes and thresholds collected, after what is here."""

@@ -18,7 +18,7 @@ OWN = {
     "--margin": {"model import"},
     "--classes": {"labels start", "model import", "model show"},
     "--format": {"labels convert", "labels export"},
-    "--split": {"labels export", "evaluate"},
+    "--split": {"labels export", "evaluate", "compare"},
     "--folds": {"train"},
     "--count": {"labels queue"},
     "--views": {"labels queue"},

@@ -10,7 +10,7 @@ from ...core.arraytypes import Int64Array, ObjectArray
 from ...core.classes import IGNORE_ID
 from ...core.geometries import reproject
 from ...core.window import Window
-from ...errors import InputError, SceneError
+from ...errors import InputError
 from ...io.classmap import ClassMap
 from ...io.scene import SceneReader
 from .population import class_name, coarser, most_frequent
@@ -43,32 +43,13 @@ def classes_at_units(class_map: ClassMap, sample: AnsweredSample) -> ObjectArray
     found: ObjectArray = np.full(len(sample.unit), NOT_MAPPED, dtype=object)
     block = max(1, class_map.scene.file.block_px[0])
     by_block = np.lexsort((cols, rows // block))  # so that each block is decoded once
-    only_class = class_map.binary
     with SceneReader(class_map.scene) as reader:
         for index in by_block.tolist():
-            ids = _ids(reader, Window(int(cols[index]), int(rows[index]), side, side), only_class)
+            ids = class_map.ids_of(reader.read(Window(int(cols[index]), int(rows[index]), side, side)))
             class_id = int(most_frequent(ids, side)[0, 0])
             if class_id != IGNORE_ID:
                 found[index] = class_name(class_map.classes, class_id)
     return found
-
-
-def _ids(
-    reader: SceneReader, window: Window, only_class: bool
-) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Class ids of a window; 255 where the map has none, also outside it."""
-    chip = reader.read(window)
-    values = chip.pixels[0]
-    ids = values.astype(np.uint8)
-    wrong = chip.valid & (ids != values)
-    if wrong.any():
-        raise SceneError(
-            f"{reader.scene.file.path}: holds the value {values[wrong][0]}, but class ids are whole numbers "
-            "from 0 to 254; is this a class map?"
-        )
-    if only_class:
-        ids[chip.valid & (values == IGNORE_ID)] = 1
-    return np.where(chip.valid, ids, np.uint8(IGNORE_ID))
 
 
 def _pixels_of(class_map: ClassMap, sample: AnsweredSample) -> tuple[Int64Array, Int64Array]:

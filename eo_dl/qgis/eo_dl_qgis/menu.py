@@ -214,6 +214,16 @@ ENTRIES = (
         report="report.html",
     ),
     Entry(
+        id="compare",
+        command="compare",
+        title="Compare two maps",
+        group=MAP,
+        shown=("first", "second", "truth", "class_field", "aoi"),
+        output="folder",
+        widgets=(("first", "layer"), ("second", "layer"), ("scene", "raster")),
+        report="compare.html",
+    ),
+    Entry(
         id="sample",
         command="sample",
         title="Sample to interpret",
