@@ -22,6 +22,7 @@ from ..core.htmlcard import grid_table
 from ..core.labelset import LabelSet
 from ..core.progress import OnProgress, silent
 from ..errors import BundleError, ChipSetError, ConfigError, OutputExistsError
+from ..evaluation.versus.contrast import Contrast, contrasts
 from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.yamlfiles import parse_yaml
@@ -59,15 +60,19 @@ class Retrained:
     notes: tuple[str, ...] = ()
     """What became of the corrections, one sentence each."""
 
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Overall scores of both models with their differences, the primary one first."""
+        pairs = contrasts(self.before.scores, self.after.scores, (self.before.draws, self.after.draws))
+        overall = [pair for pair in pairs if pair.class_name is None]
+        return tuple(sorted(overall, key=lambda pair: pair.name != self.run.primary))
+
     def rows(self) -> list[tuple[str, ...]]:
-        """Overall scores of both models, the primary one first and with the lead."""
-        primary = self.run.primary
-        names = [score.name for score in self.after.scores if score.class_name is None]
-        rows: list[tuple[str, ...]] = []
-        for name in sorted(names, key=lambda name: name != primary):
-            lead = self.lead.text() if name == primary else ""
-            rows.append((name, self.before.overall(name).text(), self.after.overall(name).text(), lead))
-        return rows
+        """Overall scores of both models with the lead of the new one, the primary one first."""
+        return [
+            (pair.name, pair.first.text(), pair.second.text(), pair.difference.text())
+            for pair in self.contrasts
+        ]
 
     def values(self) -> dict[str, JsonValue]:
         """The result as JSON values."""

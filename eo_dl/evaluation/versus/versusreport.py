@@ -112,7 +112,7 @@ class VersusReport:
             return f"{title} is not defined"
         if difference.low is None:
             return (
-                f"{title}: the second is ahead by {difference.value:+.3f}; too little ground for an interval"
+                f"{title}: the second is ahead by {difference.value:+.3f}, on too few blocks for an interval"
             )
         if difference.low == 0 == difference.high:
             return f"{title}: there is no difference at all"
