@@ -11,10 +11,10 @@ from ..chipwise import FoundChips, read_chips, score_chips
 from ..classmatch import match_classes
 from ..comparison import nothing_to_score
 from ..eachfile import FileJob
-from .contrast import Contrasted, MapPair, contrasts
+from .contrast import Contrasted, RivalMaps, contrasts
 
 
-def compare_chips(pair: MapPair) -> Contrasted:
+def compare_chips(pair: RivalMaps) -> Contrasted:
     """Score two predictions of the same chips or images.
 
     Raises:

@@ -21,7 +21,7 @@ from ...labels.reading import read_labels
 from ..limits import Limits
 from ..predictionfiles import Part, parts_of
 from .chipversus import compare_chips
-from .contrast import Contrasted, MapPair
+from .contrast import Contrasted, RivalMaps
 from .objectversus import compare_objects
 from .pixelversus import compare_pixels
 from .versusreport import VersusReport, write_versus
@@ -94,7 +94,7 @@ def compare(
             _part(one, scene, Path(folder) / name, on_progress)
             for one, name in ((first, "first"), (second, "second"))
         ]
-        pair = MapPair(
+        pair = RivalMaps(
             *_on_one_ground(parts[0], parts[1]),
             labels=labels,
             limits=Limits.of(aoi, chips, split),
@@ -168,11 +168,11 @@ def _on_one_ground(first: Part, second: Part) -> tuple[Part, Part]:
     )
 
 
-def _differences_name(pair: MapPair) -> str:
+def _differences_name(pair: RivalMaps) -> str:
     return "differences.tif" if pair.first.is_raster else "differences.gpkg"
 
 
-def _contrasted(pair: MapPair, differences: Path | None) -> Contrasted:
+def _contrasted(pair: RivalMaps, differences: Path | None) -> Contrasted:
     if pair.first.of_chips:
         return compare_chips(pair)
     if pair.first.is_raster:
@@ -184,7 +184,7 @@ def _name(one: MapOrModel) -> str:
     return str(one.path if isinstance(one, Bundle | Prediction) else one)
 
 
-def _settings(pair: MapPair, contrasted: Contrasted) -> dict[str, str]:
+def _settings(pair: RivalMaps, contrasted: Contrasted) -> dict[str, str]:
     settings = {}
     if contrasted.kind == "objects":
         settings["found from IoU"] = f"{pair.iou:g}"

@@ -17,7 +17,7 @@ from ..predictionfiles import Part
 
 
 @dataclass(frozen=True)
-class MapPair:
+class RivalMaps:
     """Two maps of one ground and its reference."""
 
     first: Part

@@ -22,7 +22,7 @@ from ..classmatch import match_classes
 from ..comparison import nothing_to_score
 from ..objectreport import predicted_classes
 from ..objectwise import Compared, Found, ObjectTally, are_boxes, read_found, score_objects
-from .contrast import Contrast, Contrasted, MapPair, contrasts
+from .contrast import Contrast, Contrasted, RivalMaps, contrasts
 
 STATUS_COLORS = {
     "found by both": "#009e73",
@@ -38,7 +38,7 @@ STATUS_COLORS = {
 _NEED_CONFIDENCE = ("ap50", "ap50_95")
 
 
-def compare_objects(pair: MapPair, differences: Path | None) -> Contrasted:
+def compare_objects(pair: RivalMaps, differences: Path | None) -> Contrasted:
     """Score two layers of objects against the same true ones.
 
     Args:

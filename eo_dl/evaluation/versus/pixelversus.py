@@ -24,13 +24,13 @@ from ..classmatch import ClassMatch, match_classes
 from ..comparison import nothing_to_score
 from ..limits import Blocks
 from ..pixelwise import named_by_scene, true_ids_in, windows_in_blocks
-from .contrast import DIFFERENCES, Contrasted, MapPair, contrasts, draw_name
+from .contrast import DIFFERENCES, Contrasted, RivalMaps, contrasts, draw_name
 
 _THUMBNAIL_PX = 720
 _SAME, _BOTH, _FIRST, _SECOND, _NEITHER, _DIFFERENT = DIFFERENCES.ids
 
 
-def compare_pixels(pair: MapPair, differences: Path | None) -> Contrasted:
+def compare_pixels(pair: RivalMaps, differences: Path | None) -> Contrasted:
     """Score two class maps on the pixels that both have.
 
     Args:
@@ -79,7 +79,7 @@ def compare_pixels(pair: MapPair, differences: Path | None) -> Contrasted:
     )
 
 
-def _match_of_second(classes: ClassSet, second: ClassMap, pair: MapPair) -> ClassMatch:
+def _match_of_second(classes: ClassSet, second: ClassMap, pair: RivalMaps) -> ClassMatch:
     """The classes of the second map as those of the first; a map without class names has the same ids."""
     own = second.classes if second.classes is not None else classes
     return match_classes(classes, own, str(pair.second.path), ids_agree=True)
@@ -97,7 +97,7 @@ class _Strips:
     second: PixelScorer
 
     @classmethod
-    def of(cls, pair: MapPair, match: ClassMatch, first: ClassMap) -> _Strips:
+    def of(cls, pair: RivalMaps, match: ClassMatch, first: ClassMap) -> _Strips:
         named = named_by_scene(first, pair.first)
         return cls(
             match=match,
