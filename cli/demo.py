@@ -15,6 +15,7 @@ from . import options
 from .reporter import Reporter, table
 
 if TYPE_CHECKING:
+    from eo_dl.core.labelset import LabelSet
     from eo_dl.evaluation.report import Report
     from eo_dl.training.record.results import TrainingResult
 
@@ -28,14 +29,15 @@ class Demo:
     """
 
     title: str
-    layer: str
-    class_field: str
+    layer: str | None
+    class_field: str | None
     size_px: int
     overlap_px: int
     suffix: str
     training: dict[str, Any]
     sampling: Literal["grid", "single"] = "grid"
     count: int | None = None
+    values: str | None = None  # numbers that are learnt, from the raster NAME_height.tif
 
 
 # A hundred steps are too few for a pretrained backbone to see objects of a few pixels.
@@ -98,6 +100,16 @@ DEMOS = {
             "epochs": 24,
             "task_options.detections": 60,
         },
+    ),
+    "regression": Demo(
+        title="Height of trees and buildings in metres (U-Net)",
+        layer=None,
+        class_field=None,
+        values="height:m:0..",
+        size_px=96,
+        overlap_px=32,
+        suffix=".tif",
+        training={"epochs": 7, "min_steps": 12},
     ),
 }
 
@@ -166,6 +178,15 @@ def _sample_folder(data: str | None) -> Path:
     return folder
 
 
+def _sample_labels(demo: Demo, sample: Path, scene: str) -> LabelSet:
+    """The labels of a sample scene: a layer of classes, or the raster of heights."""
+    import eo_dl as eo
+
+    if demo.values is not None:
+        return eo.read_values(sample / f"{scene}_height.tif", demo.values)
+    return eo.read_labels(sample / f"{scene}_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
+
+
 def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path) -> dict[str, Any]:
     """Tile, train, predict and evaluate one task; returns what the page shows."""
     import eo_dl as eo
@@ -173,7 +194,7 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
     from eo_dl.training.trainconfig import resolve_config
 
     folder.mkdir(parents=True)
-    labels = eo.read_labels(sample / "train_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
+    labels = _sample_labels(demo, sample, "train")
     chips = eo.tile(
         [sample / "train.tif"],
         labels,
@@ -192,7 +213,7 @@ def _walk(reporter: Reporter, demo: Demo, task: str, sample: Path, folder: Path)
     )
     scene = eo.open_scene(sample / "test.tif")
     prediction = eo.predict(run.model, scene, out=folder / f"map{demo.suffix}", on_progress=reporter.progress)
-    truth = eo.read_labels(sample / "test_labels.gpkg", layer=demo.layer, class_field=demo.class_field)
+    truth = _sample_labels(demo, sample, "test")
     scored = None
     if demo.sampling == "single":  # all in one split: nothing is trained on the second scene
         scored = eo.tile(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     "--scene", help="The scene that was predicted, if the prediction's file does not name it.", metavar="FILE"
 )
 @options.scenes("trust_vrt", "allow_remote")
-@options.labels(*options.ABOUT_FEATURES, "classes", "annotated", *options.ABOUT_FORMATS)
+@options.labels(*options.ABOUT_FEATURES, "classes", "values", "annotated", *options.ABOUT_FORMATS)
 @options.dask
 @options.overwrite
 def command(
@@ -49,11 +50,17 @@ def command(
     """Score a map against a reference, where the reference is complete and the map has values.
 
     Class maps get a confusion matrix, IoU, F1, precision and recall; polygons and boxes get precision,
-    recall, F1 and AP. Headline scores have a 95 % confidence interval from a bootstrap over blocks of ground.
+    recall, F1 and AP; maps of values R², RMSE, MAE and bias, also by range. Headline scores have a 95 %
+    confidence interval from a bootstrap over blocks of ground.
     """
     from eo_dl import evaluate
+    from eo_dl.evaluation.evaluate import values_asked
+    from eo_dl.evaluation.predictionfiles import parts_of
     from eo_dl.labels.reading import labels_of
 
+    if label_options.values is None:
+        # The truth of a map of values is read as the same values.
+        label_options = replace(label_options, values=values_asked(parts_of(prediction)[0]))
     labels = labels_of(truth[0] if len(truth) == 1 else truth, label_options)
     report = evaluate(
         prediction,

@@ -236,14 +236,18 @@ def _model(path: str) -> Found:
     values = {"kind": "model", **spec.model_dump(mode="json")}
     rows = [(k, v) for k, v in values.items() if isinstance(v, str | int | float)]
     bands = [(b.name, b.dtype, b.scale, b.offset) for b in spec.bands]
-    classes = [(c.id, c.name, c.color) for c in spec.classes]
+    classes, header = [(str(c.id), c.name, c.color) for c in spec.classes], ("id", "class", "color")
+    named = spec.class_set()
+    if named.are_values:
+        infos = zip(named.names, named.value_infos, strict=True)
+        classes, header = [(name, i.unit, i.range_text) for name, i in infos], ("value", "unit", "range")
     rows.append(("network", network_text(spec)))
     lines = [
         *table(rows, ("model", "")),
         "",
         *table(bands, ("band", "dtype", "scale", "offset")),
         "",
-        *table(classes, ("id", "class", "color")),
+        *table(classes, header),
     ]
     scores = [score_row(score) for score in spec.scores]
     scores += [(f"baseline {name}", *rest) for name, *rest in map(score_row, spec.provenance.baselines)]

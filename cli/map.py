@@ -52,7 +52,9 @@ if TYPE_CHECKING:
     metavar="PIXELS",
 )
 @options.gsd
-@options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
+@options.labels(
+    *options.ABOUT_FEATURES, "classes", "values", "annotated", "unlabelled", *options.ABOUT_FORMATS
+)
 @options.colors
 @options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote", "force")
 @options.compute("device")

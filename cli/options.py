@@ -27,6 +27,7 @@ labels -> label_options
     --class-field   inspect, tile, map, retrain, evaluate, sample, compare, labels check,
                     labels convert, labels export, labels merge, labels queue, labels status
     --classes       tile, map, retrain, evaluate, compare, labels check, labels convert, labels import
+    --values        tile, map, evaluate
     --layer         inspect, tile, map, retrain, evaluate, sample, compare, labels check,
                     labels convert, labels export, labels merge, labels queue, labels status
     --where         inspect, tile, map, evaluate, compare, labels check, labels convert
@@ -269,6 +270,12 @@ _LABEL_FLAGS: dict[str, Decorator] = {
         "--classes",
         metavar="LIST",
         help="Order, names or merging of classes: 'water,woods', 'building=1|2', 'Road=#6EC1E4'.",
+    ),
+    "values": click.option(
+        "--values",
+        metavar="LIST",
+        help="Learn numbers, not classes: fields of a vector layer or names for the bands of a raster, with "
+        "unit and range: 'height:m:0..60', 'share::0..1'; 'none': classes.",
     ),
     "layer": click.option("--layer", metavar="NAME", help="Layer name, for multi-layer files."),
     "where": click.option("--where", metavar="FIELD=VALUE", help="Only features with this attribute value."),

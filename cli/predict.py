@@ -90,7 +90,8 @@ def command(
     The model file contains bands, units, GSD and classes; a scene that does not fit is refused, with the flag
     that resolves it. One whose values are unlike those of the training is named in a warning, and refused
     where they lie far away: two spreads (2 to 98 %) of the training in all bands, 20 in one, or in other
-    units. The suffix of the output decides its kind: .tif is a class map, the others are polygons.
+    units. The suffix of the output decides its kind: .tif is a map of classes or values, the others are
+    polygons.
 
     MODEL may be an address, hf://owner/name or https://.../NAME.eodl#sha256=...; it is downloaded once.
     """

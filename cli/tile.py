@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     metavar="SIZE",
 )
 @options.gsd
-@options.labels(*options.ABOUT_FEATURES, "classes", "annotated", "unlabelled", *options.ABOUT_FORMATS)
+@options.labels(
+    *options.ABOUT_FEATURES, "classes", "values", "annotated", "unlabelled", *options.ABOUT_FORMATS
+)
 @options.colors
 @options.aoi
 @options.sampling

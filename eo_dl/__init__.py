@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .io.scene import open_scene, open_scenes
     from .io.sceneoptions import SceneOptions
     from .labels.labeloptions import LabelOptions
-    from .labels.reading import read_labels
+    from .labels.reading import read_labels, read_values
     from .networks.compute import Compute
     from .postprocessing.cleanup import Cleanup
     from .postprocessing.differences import DiffOptions, diff
@@ -59,6 +59,7 @@ _HOME = {
     "diff": ".postprocessing.differences",
     "Compute": ".networks.compute",
     "read_labels": ".labels.reading",
+    "read_values": ".labels.reading",
     "tile": ".chips.tile",
     "tile_on_cluster": ".chips.tile",
     "Sampling": ".chips.sampling",
@@ -110,6 +111,7 @@ __all__ = [
     "predict_on_cluster",
     "predict_shard",
     "read_labels",
+    "read_values",
     "retrain",
     "sample",
     "summary",

@@ -118,8 +118,19 @@ def _band_row(number: int, band: BandSpec) -> tuple[str, ...]:
 
 
 def _classes(spec: ModelSpec) -> str:
+    if spec.class_set().are_values:
+        return _values(spec)
     rows = [(str(info.id), info.name, info.color) for info in spec.classes]
     return f"## Classes\n\n{_table(('id', 'name', 'colour'), rows)}"
+
+
+def _values(spec: ModelSpec) -> str:
+    classes = spec.class_set()
+    rows = [
+        (name, info.unit or "none", info.range_text)
+        for name, info in zip(classes.names, classes.value_infos, strict=True)
+    ]
+    return f"## Values\n\n{_table(('value', 'unit', 'valid range'), rows)}"
 
 
 def _scores(spec: ModelSpec) -> str:

@@ -14,7 +14,8 @@ from typing import TypeAlias
 from pydantic import JsonValue
 
 from .modelspec import BandSpec, ClassSpec, MemberSpec, ModelSpec
-from .tasks import CHIPS, OBJECTS, RASTER, OutputKind, Task, load_task
+from .tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind, Task, codec_for, load_task
+from .tasks.codecs import VALUES_NAME
 
 Fields: TypeAlias = dict[str, JsonValue]
 
@@ -32,6 +33,7 @@ _TASK_OF_KIND: dict[OutputKind, str] = {
     RASTER: "segmentation",
     OBJECTS: "object-detection",
     CHIPS: "scene-classification",
+    VALUES: "regression",
 }
 
 _ASSETS: dict[str, Fields] = {
@@ -166,6 +168,8 @@ def _outputs(spec: ModelSpec, task: Task) -> list[JsonValue]:
         }
     elif task.output == CHIPS:
         shapes = {"logits": _array([-1, count], ["batch", "class"])}
+    elif task.output == VALUES:
+        return [_value_output(spec, task)]
     else:
         shapes = {
             "boxes": _array([-1, -1, 4], ["batch", "object", "coordinate"]),
@@ -181,6 +185,22 @@ def _outputs(spec: ModelSpec, task: Task) -> list[JsonValue]:
         }
         for name, shape in shapes.items()
     ]
+
+
+def _value_output(spec: ModelSpec, task: Task) -> Fields:
+    """The output of a model of values, which has no classes but planes with a unit."""
+    codec = codec_for(VALUES, task, spec.class_set(), task.config.model_validate(spec.config))
+    planes, side = list(codec.band_names), spec.chip_px
+    named = [
+        f"{info.name} ({info.value.unit})" if info.value and info.value.unit else info.name
+        for info in spec.classes
+    ]
+    return {
+        "name": VALUES_NAME,
+        "description": f"Numbers of {', '.join(named)}. Planes: {', '.join(planes)}.",
+        "tasks": [_mlm_task(task)],
+        "result": _array([-1, len(planes), side, side], ["batch", "value", "height", "width"]),
+    }
 
 
 def _array(shape: list[JsonValue], dim_order: list[JsonValue], data_type: str = "float32") -> Fields:

@@ -12,6 +12,7 @@ from .core.bands import Band, BandSet
 from .core.classes import ClassInfo, ClassSet
 from .core.normalization import Normalization
 from .core.quantiles import Quantiles
+from .core.valueinfo import ValueInfo
 from .errors import BundleError, InputError
 from .mosaic.suppress import Suppression
 
@@ -39,12 +40,21 @@ class BandSpec(_Strict):
     wavelength_um: float | None = Field(default=None, gt=0)
 
 
+class ValueSpec(_Strict):
+    """What a number measures: unit and valid range, as in `core.valueinfo.ValueInfo`."""
+
+    unit: Text = ""
+    low: float | None = None
+    high: float | None = None
+
+
 class ClassSpec(_Strict):
-    """One class, in channel order."""
+    """One class in channel order, or one value where the model gives numbers."""
 
     id: int = Field(ge=0, le=254)
     name: Text
     color: str = Field(pattern=r"^#[0-9a-f]{6}$")
+    value: ValueSpec | None = None
 
 
 class NormalizationSpec(_Strict):
@@ -231,7 +241,7 @@ class ModelSpec(_Strict):
 
     def class_set(self) -> ClassSet:
         """The classes in channel order."""
-        return ClassSet(tuple(ClassInfo(c.id, c.name, c.color) for c in self.classes))
+        return ClassSet(tuple(ClassInfo(c.id, c.name, c.color, _value_info(c.value)) for c in self.classes))
 
     def band_quantiles(self) -> tuple[Quantiles | None, ...]:
         """The quantiles of the training values, one per band; empty if they are not known."""
@@ -246,6 +256,9 @@ class ModelSpec(_Strict):
         values = self.model_dump(mode="json")
         if self.valid == "all":
             del values["valid"]  # as models before this rule have it
+        for info in values["classes"]:
+            if info["value"] is None:
+                del info["value"]  # as models before there were values have it
         return (
             json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
         ).encode()
@@ -270,7 +283,17 @@ def band_specs(bands: BandSet) -> tuple[BandSpec, ...]:
 
 def class_specs(classes: ClassSet) -> tuple[ClassSpec, ...]:
     """The specs of classes, for model.json."""
-    return tuple(ClassSpec(id=c.id, name=c.name, color=c.color.lower()) for c in classes)
+    return tuple(
+        ClassSpec(id=c.id, name=c.name, color=c.color.lower(), value=_value_spec(c.value)) for c in classes
+    )
+
+
+def _value_spec(info: ValueInfo | None) -> ValueSpec | None:
+    return None if info is None else ValueSpec(unit=info.unit, low=info.low, high=info.high)
+
+
+def _value_info(spec: ValueSpec | None) -> ValueInfo | None:
+    return None if spec is None else ValueInfo(spec.unit, spec.low, spec.high)
 
 
 def _writable(nodata: float | None) -> Any:

@@ -46,6 +46,7 @@ TINY_NETWORKS: dict[str, dict[str, object]] = {
     "localization": {"backbone": "test_resnet", "map_channels": 32, "head_channels": 32, "dropout": 0.0},
 }
 """Options of the smallest networks that still learn; a task's defaults are too slow for tests."""
+TINY_NETWORKS["regression"] = TINY_NETWORKS["segmentation"]
 TINY_NETWORKS["instances"] = TINY_NETWORKS["detection"] | {"mask_channels": 32, "mask_layers": 2}
 
 

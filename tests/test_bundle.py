@@ -203,7 +203,7 @@ def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
         (lambda m: m.update({"model.json": b"[]"}), "no format version"),
         (_edited("format_version", 2), "bundle format 2 is newer than 1.*update eo_dl"),
         (_edited("format_version", True), "no format version"),
-        (_edited("task", "regression"), "unknown task 'regression'; expected one of"),
+        (_edited("task", "forecasting"), "unknown task 'forecasting'; expected one of"),
         (_edited("task", "../x"), "not valid at task"),
         (_edited("bands", []), "not valid at bands"),
         (_edited("chip_px", 1e9), "not valid at chip_px"),

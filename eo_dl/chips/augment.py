@@ -14,7 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from pydantic import BaseModel, ConfigDict, Field
 
-from ..core.arrays import BoxTarget, MaskTarget, Target, TargetT
+from ..core.arrays import BoxTarget, MaskTarget, Target, TargetT, ValueTarget
 from ..core.arraytypes import BoolArray, Float32Array, Float64Array
 from ..core.boxes import areas
 from ..core.classes import IGNORE_ID
@@ -136,6 +136,8 @@ def moved_target(target: Target, move: Move, shape: tuple[int, int], min_visible
     if isinstance(target, MaskTarget):
         mask = move.labels(target.mask[None], fill=IGNORE_ID)[0]
         return MaskTarget(mask, None if target.soft is None else move.labels(target.soft))
+    if isinstance(target, ValueTarget):
+        return ValueTarget(move.labels(target.values, fill=np.nan))
     if isinstance(target, BoxTarget):
         return _moved_boxes(target, move, shape, min_visible)
     return target

@@ -153,7 +153,24 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     notes += _class_notes(job.labels, records)
     band_statistics = statistics(used_tallies)
     notes += dead_notes(job.scenes[0].bands, band_statistics)
-    _write(job, folder, out, _Contents(records, split, band_statistics, tuple(notes)))
+    value_statistics = _value_statistics(valid, records)
+    _write(job, folder, out, _Contents(records, split, band_statistics, value_statistics, tuple(notes)))
+
+
+def _value_statistics(
+    measured: Sequence[Measured], records: Sequence[ChipRecord]
+) -> dict[str, tuple[BandStatistics, ...]]:
+    """Per split with known numbers the statistics of each value; {} where labels are classes."""
+    found = {}
+    for split in ("train", "val", "test"):
+        tallies = [
+            chip.values
+            for chip, record in zip(measured, records, strict=True)
+            if chip.values is not None and record.counted_split == split and not chip.values.empty
+        ]
+        if tallies:
+            found[split] = statistics(tallies)
+    return found
 
 
 def _measured(job: TileJob, candidates: Sequence[Candidate], writer: ChipWriter | None) -> list[Measured]:
@@ -357,6 +374,7 @@ class _Contents:
     records: tuple[ChipRecord, ...]
     split: SplitChips
     statistics: tuple[BandStatistics, ...]
+    values: dict[str, tuple[BandStatistics, ...]]
     notes: tuple[str, ...]
 
 
@@ -370,6 +388,7 @@ def _write(job: TileJob, folder: Path, out: Path, contents: _Contents) -> None:
             job.truths,
             contents.records,
             contents.statistics,
+            contents.values.get("train", ()),
             seed=job.seed,
             workers=job.workers,
         )
@@ -388,7 +407,7 @@ def _index_and_manifest(job: TileJob, folder: Path, out: Path, contents: _Conten
     # them by 1e-10 px.
     trust = SceneOptions(allow_remote=sorted(typed_hosts(job.labels)))
     as_read = read_back_labels(index, job.labels.classes, job.scenes, labels, out, trust)
-    return {
+    values = {
         "eo_dl": __version__,
         "chip_px": job.chip_px,
         "gsd_m": job.gsd_m,
@@ -404,3 +423,8 @@ def _index_and_manifest(job: TileJob, folder: Path, out: Path, contents: _Conten
         "labels": labels,
         "notes": list(contents.notes),
     }
+    if contents.values:
+        values["value_statistics"] = {
+            split: [asdict(value) for value in of_split] for split, of_split in contents.values.items()
+        }
+    return values

@@ -10,7 +10,7 @@ chips/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,13 @@ import shapely
 
 from ..core.arraytypes import Float64Array
 from ..core.bands import BandSet
-from ..core.classes import ClassSet
+from ..core.classes import ClassInfo, ClassSet
 from ..core.htmlcard import card, grid_table, inline_png
 from ..core.labelset import LabelSet
 from ..core.normalization import BandStatistics
 from ..core.pixellabels import PixelLabels
 from ..core.pixelpolygons import polygonize
+from ..core.valueinfo import ValueInfo
 from ..core.window import Window
 from ..errors import ChipSetError, ConfigError, EoDlError
 from ..io.scene import Scene
@@ -82,6 +83,9 @@ class ChipSet:
 
     statistics: tuple[BandStatistics, ...]
     """Per band over the valid pixels of the train chips, as `tile` found them."""
+
+    value_statistics: Mapping[str, tuple[BandStatistics, ...]]
+    """Per split the statistics of each value of the labels; {} where labels are classes."""
 
     bands: BandSet
     """The bands of the chips: those of the first scene."""
@@ -214,7 +218,9 @@ class ChipSet:
         return np.concatenate(sizes)
 
     def summary(self) -> ChipSummary:
-        """Chips, class shares and objects of each split."""
+        """Chips, class shares and objects of each split; of values their statistics."""
+        if self.classes.are_values:
+            return self._summary_of_values()
         has_background = any(0 in record.class_shares for record in self.records)
         classes = self.classes.with_background() if has_background else self.classes
         rows: list[tuple[object, ...]] = []
@@ -231,7 +237,37 @@ class ChipSet:
                 "objects": {self.classes.by_id(class_id).name: count for class_id, count in objects.items()},
                 "class_shares": {info.name: round(shares.get(info.id, 0.0), 6) for info in classes},
             }
-        values: dict[str, object] = {
+        header = ("split", "chips", "objects", *classes.names)
+        return ChipSummary(header, tuple(rows), self._summary_values(splits), self.area_unit)
+
+    def _summary_of_values(self) -> ChipSummary:
+        """Chips and the numbers of each split: mean, spread and range of each value."""
+        rows: list[tuple[object, ...]] = []
+        splits: dict[str, object] = {}
+        for name in SPLITS:
+            records, found = self.split(name), self.value_statistics.get(name, ())
+            if not records:
+                continue
+            labelled = sum(sum(record.class_shares.values()) for record in records) / len(records)
+            texts = [
+                f"{one.mean:.4g} ± {one.std:.3g} ({one.minimum:.4g} to {one.maximum:.4g})" for one in found
+            ]
+            rows.append((name, len(records), f"{labelled:.1%}", *(texts or [""] * len(self.classes))))
+            splits[name] = {
+                "chips": len(records),
+                "labelled": round(labelled, 6),
+                "values": {info.name: asdict(one) for info, one in zip(self.classes, found, strict=False)},
+            }
+        units = [f"{info.name} ({value.unit})" if value.unit else info.name for info, value in self._named()]
+        values = self._summary_values(splits)
+        return ChipSummary(("split", "chips", "labelled", *units), tuple(rows), values, self.area_unit)
+
+    def _named(self) -> list[tuple[ClassInfo, ValueInfo]]:
+        return list(zip(self.classes, self.classes.value_infos, strict=True))
+
+    def _summary_values(self, splits: dict[str, object]) -> dict[str, object]:
+        """The summary for JSON."""
+        return {
             "path": str(self.path),
             "chip_px": self.chip_px,
             "gsd_m": self.gsd_m,
@@ -243,8 +279,6 @@ class ChipSet:
             "label_report": dict(self.label_report),
             "notes": list(self.notes),
         }
-        header = ("split", "chips", "objects", *classes.names)
-        return ChipSummary(header, tuple(rows), values, self.area_unit)
 
     def _repr_html_(self) -> str:
         names = ", ".join(scene.name for scene in self.scenes[:_SCENES_SHOWN])
@@ -358,6 +392,10 @@ def _opened(folder: Path, manifest: dict[str, Any], allow_shared: bool, trust: S
         classes=classes,
         records=records,
         statistics=tuple(BandStatistics(**entry) for entry in manifest["statistics"]),
+        value_statistics={
+            split: tuple(BandStatistics(**entry) for entry in of_split)
+            for split, of_split in manifest.get("value_statistics", {}).items()
+        },
         bands=scenes[0].bands,
         gsd_m=manifest["gsd_m"],
         chip_px=chip_px,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ..core.arrays import BoxTarget, MaskTarget, Target, TargetT
+from ..core.arrays import BoxTarget, MaskTarget, Target, TargetT, ValueTarget
 from ..core.arraytypes import AnyArray, BoolArray, Float32Array
 from ..core.classes import IGNORE_ID
 from ..core.extras import needs_extra
@@ -71,6 +71,9 @@ class ComposeAugment:
         varied[:, ~still_valid] = 0
         if isinstance(target, MaskTarget):
             return varied, still_valid, cast(TargetT, _moved_mask(target, planes, inside))
+        if isinstance(target, ValueTarget):
+            values = np.where(inside, np.stack(planes), np.float32(np.nan)).astype(np.float32)
+            return varied, still_valid, cast(TargetT, ValueTarget(values))
         if isinstance(target, BoxTarget):
             kept = np.asarray(moved["index"], np.int64).reshape(-1)
             boxes = np.asarray(moved["bboxes"], np.float32).reshape(-1, 4)
@@ -88,6 +91,8 @@ def _planes(target: Target) -> list[AnyArray]:
     """The arrays (H, W) of a target that move with the image."""
     if isinstance(target, MaskTarget):
         return [target.mask, *(target.soft if target.soft is not None else ())]
+    if isinstance(target, ValueTarget):
+        return list(target.values)
     if isinstance(target, BoxTarget) and target.instance_masks is not None:
         return list(target.instance_masks.astype(np.uint8))
     return []

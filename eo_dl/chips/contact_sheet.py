@@ -14,13 +14,15 @@ import shapely
 from PIL import Image, ImageDraw, ImageFont
 
 from ..core.arrays import Chip
-from ..core.arraytypes import UInt8Array
+from ..core.arraytypes import Float32Array, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet, rgb_of
 from ..core.display import display_bands, display_plane
 from ..core.normalization import BandStatistics
 from ..core.pixellabels import PixelLabels
 from ..core.seeds import generator
+from ..core.valuecolors import value_colors
 from ..labels.classcover import class_mask
+from ..labels.valueplanes import value_planes
 from .chiprecord import ChipRecord
 from .chipsource import ChipSource
 from .index import SPLIT_COLORS
@@ -32,6 +34,8 @@ _COLUMNS = 6
 _CELL_PX, _GAP_PX, _CAPTION_PX, _LEGEND_PX = 176, 8, 16, 26
 _NARROWEST_PX = 560  # room for the legend
 _TINT = 0.15  # of a class over its pixels
+_VALUE_TINT = 0.6  # of a number: its colour is all there is to see
+_RAMP_PX = 120
 _PAPER, _INK, _INVALID = (250, 249, 246), (40, 40, 40), (225, 222, 214)
 _IGNORED = "#8a8a8a"
 _CASING = "#ffffff"  # under outlines, which may have the colour of their ground
@@ -44,6 +48,7 @@ def contact_sheet(
     truths: Sequence[SceneTruth],
     records: Sequence[ChipRecord],
     statistics: Sequence[BandStatistics],
+    values: Sequence[BandStatistics] = (),
     *,
     seed: int,
     workers: int | None,
@@ -55,6 +60,8 @@ def contact_sheet(
         truths: The scenes with their labels.
         records: All chips.
         statistics: Statistics per band, by which pixels are stretched.
+        values: Statistics per value, where labels are values: the first one is drawn, in colours from its
+            2nd to its 98th percentile.
         seed: Same seed, same chips.
         workers: Number of threads (default: one per core, at most 16).
 
@@ -68,14 +75,19 @@ def contact_sheet(
     width = max(columns * step_x + _GAP_PX, _NARROWEST_PX)
     sheet = Image.new("RGB", (width, rows * step_y + _GAP_PX + _LEGEND_PX), _PAPER)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
-    cells = _cells(folder, chosen, truths, statistics, workers)
+    shown = values[0] if values else None
+    cells = _cells(folder, chosen, truths, statistics, shown, workers)
     for number, (record, cell) in enumerate(zip(chosen, cells, strict=True)):
         x, y = _GAP_PX + number % columns * step_x, _GAP_PX + number // columns * step_y
         sheet.paste(cell, (x, y))
         frame = (x - 2, y - 2, x + _CELL_PX + 1, y + _CELL_PX + 1)
         draw.rectangle(frame, outline=SPLIT_COLORS[record.split], width=3)
         draw.text((x, y + _CELL_PX + 2), _caption(draw, record, font), fill=_INK, font=font)
-    _legend(draw, truths[0].labels.classes, sheet.height - _LEGEND_PX, width, font)
+    classes = truths[0].labels.classes
+    if shown is None:
+        _legend(draw, classes, sheet.height - _LEGEND_PX, width, font)
+    else:
+        _value_legend(draw, classes, shown, sheet.height - _LEGEND_PX, font)
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
@@ -102,23 +114,30 @@ def _cells(
     records: Sequence[ChipRecord],
     truths: Sequence[SceneTruth],
     statistics: Sequence[BandStatistics],
+    shown: BandStatistics | None,
     workers: int | None,
 ) -> Iterator[Image.Image]:
     with ChipSource(folder, [truth.scene for truth in truths]) as source:
 
         def draw(record: ChipRecord) -> Image.Image:
             """The picture of one chip; called by several threads."""
-            return _cell(truths[record.scene_index], source.read(record), statistics)
+            return _cell(truths[record.scene_index], source.read(record), statistics, shown)
 
         with closing(in_order(draw, records, workers)) as cells:
             yield from cells
 
 
-def _cell(truth: SceneTruth, chip: Chip, statistics: Sequence[BandStatistics]) -> Image.Image:
+def _cell(
+    truth: SceneTruth, chip: Chip, statistics: Sequence[BandStatistics], shown: BandStatistics | None
+) -> Image.Image:
     labels = truth.chip(chip.window)
     picture = _stretched(chip, statistics)
     outlines_are_enough = labels.mask is None and labels.annotated is None and not labels.ignore.any()
-    if not outlines_are_enough:
+    if shown is not None:
+        _tint_values(
+            picture, value_planes(labels, chip.window.height, chip.window.width, chip.valid)[0], shown
+        )
+    elif not outlines_are_enough:
         mask = class_mask(labels, chip.window.height, chip.window.width, chip.valid)
         _tint(picture, mask, labels.classes)
     size = picture.shape[0]
@@ -148,6 +167,13 @@ def _tint(picture: UInt8Array, mask: UInt8Array, classes: ClassSet) -> None:
         picture[of_class] = (picture[of_class] * (1 - _TINT) + color * _TINT).astype(np.uint8)
     ignored = mask == IGNORE_ID
     picture[ignored] = (picture[ignored] * 0.5 + 100).astype(np.uint8)
+
+
+def _tint_values(picture: UInt8Array, plane: Float32Array, shown: BandStatistics) -> None:
+    """Colour a picture (H, W, 3) in place by numbers (H, W)."""
+    known = np.isfinite(plane)
+    colors = value_colors(plane, shown.p02, shown.p98)
+    picture[known] = (picture[known] * (1 - _VALUE_TINT) + colors[known] * _VALUE_TINT).astype(np.uint8)
 
 
 def _draw_outlines(draw: ImageDraw.ImageDraw, labels: PixelLabels, factor: float) -> None:
@@ -183,3 +209,18 @@ def _legend(draw: ImageDraw.ImageDraw, classes: ClassSet, top: int, width: int, 
         draw.rectangle((x, top + 5, x + 12, top + 17), fill=info.color, outline=_INK)
         draw.text((x + 17, top + 4), info.name, fill=_INK, font=font)
         x += label_px + 32
+
+
+def _value_legend(
+    draw: ImageDraw.ImageDraw, classes: ClassSet, shown: BandStatistics, top: int, font: Font
+) -> None:
+    """The colours of the numbers, with the numbers at their ends."""
+    info, unit = classes.classes[0], classes.value_infos[0]
+    text = f"{info.name}  {shown.p02:.4g}"
+    draw.text((_GAP_PX, top + 4), text, fill=_INK, font=font)
+    left = round(_GAP_PX + draw.textlength(text, font=font) + 6)
+    numbers = np.linspace(shown.p02, shown.p98, _RAMP_PX)[None]
+    for col, color in enumerate(value_colors(numbers, shown.p02, shown.p98)[0].tolist()):
+        draw.line((left + col, top + 5, left + col, top + 17), fill=tuple(color))
+    end = unit.with_unit(shown.p98)
+    draw.text((left + _RAMP_PX + 6, top + 4), end, fill=_INK, font=font)

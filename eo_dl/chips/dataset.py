@@ -9,7 +9,7 @@ from typing import Generic, Protocol
 import numpy as np
 import torch
 
-from ..core.arrays import Chip, MaskTarget, Target, TargetT
+from ..core.arrays import Chip, MaskTarget, Target, TargetT, ValueTarget
 from ..core.arraytypes import BoolArray, Float32Array
 from ..core.classes import IGNORE_ID
 from ..core.normalization import Normalization, fill_missing
@@ -76,8 +76,9 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
     """The chips of a set by index, read on demand from written files or else from the scenes.
 
     A sample depends on the chip, the seed and the epoch; never on the worker or on what was read before.
-    Pixels that are not valid are ignored in masks (255) and have no class in soft ones (0); so is ground
-    outside `annotated`. May be sent to other processes; handles of files are opened by each of them.
+    Pixels that are not valid are ignored in masks (255) and in values (NaN), and have no class in soft masks
+    (0); so is ground outside `annotated`. May be sent to other processes; handles of files are opened by each
+    of them.
 
     Args:
         chips: The chip set.
@@ -143,7 +144,7 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
             chip = self.read(record)
             labels = self._labels(record, chip.valid)
             target, valid = self.codec.encode(labels, height, width), chip.valid
-            if isinstance(target, MaskTarget) and not valid.all():
+            if isinstance(target, MaskTarget | ValueTarget) and not valid.all():
                 target = _without_invalid(target, valid)
             if self.hide_unannotated:
                 annotated = annotated_mask(labels, height, width)
@@ -169,7 +170,9 @@ class ChipDataset(torch.utils.data.Dataset[Sample]):
         return self._source.read(record)
 
 
-def _without_invalid(target: MaskTarget, valid: BoolArray) -> MaskTarget:
+def _without_invalid(target: MaskTarget | ValueTarget, valid: BoolArray) -> MaskTarget | ValueTarget:
     """The target with pixels that were not measured ignored."""
+    if isinstance(target, ValueTarget):
+        return ValueTarget(np.where(valid, target.values, np.float32(np.nan)))
     mask = np.where(valid, target.mask, np.uint8(IGNORE_ID))
     return MaskTarget(mask, None if target.soft is None else np.where(valid, target.soft, np.float32(0)))

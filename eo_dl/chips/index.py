@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 from pyproj import CRS
 
-from ..core.arraytypes import GeometryArray, Int64Array, ObjectArray
+from ..core.arraytypes import Float64Array, GeometryArray, Int64Array, ObjectArray
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.features import Features
 from ..core.gridwindow import GridWindow, window_outlines
@@ -49,6 +49,7 @@ SPLIT_COLORS: dict[SplitName, str] = {
 }
 _ANNOTATED_COLOR = "#5b5b5b"
 _IGNORED = "(ignored)"  # shown for features of no class, which are neither learnt nor scored
+_VALUE_PREFIX = "value_"  # fields of the numbers of labels
 _EXAMPLES = 5
 _MOST_FOLDS = 10_000
 _MOST_OBJECTS = 2**31
@@ -266,6 +267,9 @@ def _labels_layer(
         "image": _image_column(rows.images),
         "ignore": rows.ignore,
     }
+    if rows.values is not None:
+        names = labels.classes.names
+        table |= {_VALUE_PREFIX + name: column for name, column in zip(names, rows.values.T, strict=True)}
     return _layer(table, on_layer.geometries, on_layer.crs)
 
 
@@ -386,7 +390,22 @@ def _read_features(path: Path, classes: ClassSet, by_image: bool) -> Features:
         feature_ids=table["feature_id"].to_numpy(dtype=object),
         ignore=table["ignore"].fillna(False).to_numpy(np.bool_),
         images=table["image"].to_numpy(dtype=object) if by_image else None,
+        values=_values(path, table, classes),
     )
+
+
+def _values(path: Path, table: gpd.GeoDataFrame, classes: ClassSet) -> Float64Array | None:
+    """(N, K) the numbers of the features; None where labels are classes."""
+    if not classes.are_values:
+        return None
+    names = [_VALUE_PREFIX + name for name in classes.names]
+    missing = [name for name in names if name not in table.columns]
+    if missing:
+        raise ChipSetError(
+            f"{path}: its layer 'labels' has no field {', '.join(missing)}; restore it or tile again"
+        )
+    columns = [pd.to_numeric(table[name], errors="coerce").to_numpy(np.float64) for name in names]
+    return np.column_stack(columns)
 
 
 def _class_ids(path: Path, table: gpd.GeoDataFrame, classes: ClassSet) -> Int64Array:

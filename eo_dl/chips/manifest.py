@@ -26,6 +26,7 @@ from ..core.labelset import FeatureLabels, LabelSet
 from ..core.maplabels import MapLabels
 from ..core.pixelgrid import PixelGrid
 from ..core.rasterlabels import LabelRaster, RasterLabels
+from ..core.valueinfo import ValueInfo
 from ..errors import ChipSetError, EoDlError, SceneError
 from ..io.discover import host_of, is_remote, own_path, refuse_unnamed_hosts
 from ..io.scene import Scene, open_scenes
@@ -261,12 +262,20 @@ def _crs(text: str | None) -> CRS | None:
 
 def classes_entry(classes: ClassSet) -> list[PlainValues]:
     """Classes as plain values."""
-    return [asdict(info) for info in classes]
+    entries = [asdict(info) for info in classes]
+    for entry in entries:
+        if entry["value"] is None:
+            del entry["value"]  # as chip sets of older versions have it
+    return entries
 
 
 def classes_of(entry: Sequence[PlainValues]) -> ClassSet:
     """The classes of an entry."""
-    return ClassSet(tuple(ClassInfo(**info) for info in entry))
+    infos = []
+    for info in entry:
+        value = info.get("value")
+        infos.append(ClassInfo(**{**info, "value": None if value is None else ValueInfo(**value)}))
+    return ClassSet(tuple(infos))
 
 
 def labels_entry(labels: LabelSet, folder: Path) -> PlainValues:
@@ -317,6 +326,7 @@ def _raster_entry(raster: LabelRaster, folder: Path) -> PlainValues:
         "ignore_values": list(raster.ignore_values),
         "hidden_id": raster.hidden_id,
         "band_ids": list(raster.band_ids),
+        **({"holds_values": True} if raster.holds_values else {}),
     }
 
 
@@ -345,6 +355,7 @@ def rasters_of(entry: PlainValues, folder: Path, trust: SceneOptions) -> tuple[L
             ignore_values=tuple(raster["ignore_values"]),
             hidden_id=int(raster.get("hidden_id", IGNORE_ID)),
             band_ids=tuple(raster["band_ids"]),
+            holds_values=bool(raster.get("holds_values", False)),
         )
         for raster in entry["rasters"]
     )
@@ -388,11 +399,15 @@ def labels_sha256(labels: LabelSet) -> str:
 def _label_content(labels: LabelSet) -> Iterator[bytes]:
     """Everything in labels that training sees."""
     yield repr([(info.id, info.name) for info in labels.classes]).encode()
+    if labels.classes.are_values:
+        yield repr(labels.classes.value_infos).encode()
     if isinstance(labels, WholeImageLabels):
         yield repr([*zip(labels.images.tolist(), labels.rows.class_ids.tolist(), strict=True)]).encode()
     if isinstance(labels, FeatureLabels):
         yield _outline_bytes(labels.outlines)
         yield np.ascontiguousarray(labels.features.class_ids, "<i8").tobytes()
+        if labels.features.values is not None:
+            yield np.ascontiguousarray(labels.features.values, "<f8").tobytes()
     if labels.annotated is not None:
         yield _outline_bytes(labels.annotated)
     if isinstance(labels, RasterLabels):

@@ -49,6 +49,7 @@ class _Manifest(_Part):
     shared_ground: dict[str, _Finite]
     classes: list[dict[str, Any]] = Field(min_length=1, max_length=256)
     statistics: list[dict[str, Any]]
+    value_statistics: dict[str, list[dict[str, _Finite | int]]] = {}
     scenes: list[_Scene] = Field(min_length=1, max_length=10_000_000)
     labels: _Labels
     notes: list[str]

@@ -20,7 +20,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from ..core.arrays import Chip
-from ..core.arraytypes import BoolArray, UInt8Array
+from ..core.arraytypes import BoolArray, Float32Array, UInt8Array
 from ..core.boxes import centre_in
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixellabels import PixelLabels
@@ -31,7 +31,8 @@ from ..io.openscenes import OpenScenes
 from ..io.scene import Scene
 from ..io.validity import BandGaps
 from ..labels.classcover import class_mask
-from .statistics import BandTally, tally_bands
+from ..labels.valueplanes import value_planes
+from .statistics import BandTally, tally_bands, tally_values
 from .truth import SceneTruth
 
 _SPAN_BYTES = 8 * 2**20
@@ -79,6 +80,9 @@ class Measured:
     file: str | None
     """File of the written chip, relative to the chip set."""
 
+    values: BandTally | None = None
+    """What its labels add to the statistics of the values; None where labels are classes."""
+
     gaps: BandGaps | None = None
     """What pixels lack in the chips that were read together with this one; None: told by another of them."""
 
@@ -110,8 +114,10 @@ def enough_valid(valid_share: float, window: Window, scene: Scene, least: float)
 class ChipSink(Protocol):
     """Writes the pixels of chips. Called by several threads."""
 
-    def __call__(self, candidate: Candidate, chip: Chip, mask: UInt8Array) -> str | None:
-        """Write a chip and its class mask (H, W); returns the name of the file, None if it is not wanted."""
+    def __call__(self, candidate: Candidate, chip: Chip, labels: UInt8Array | Float32Array) -> str | None:
+        """Write a chip and its labels, a class mask (H, W) or numbers (K, H, W); returns the name of the
+        file, None if it is not wanted.
+        """
         ...
 
 
@@ -258,6 +264,9 @@ def _measure_span(
     whole, gaps = readers.reader(truth.scene).read_gaps(frame)
     labels = truth.chip(frame)
     mask = class_mask(labels, frame.height, frame.width, whole.valid)
+    numbers = None
+    if truth.labels.classes.are_values:
+        numbers = value_planes(labels, frame.height, frame.width, whole.valid)
     measured: list[Measured] = []
     for candidate in span.candidates:
         in_frame = candidate.window.relative_to(frame)
@@ -265,8 +274,10 @@ def _measure_span(
         # Copied once here; counting and writing would each copy a view.
         pixels = np.ascontiguousarray(whole.pixels[:, rows, cols])
         chip_mask = np.ascontiguousarray(mask[rows, cols])
+        chip_numbers = None if numbers is None else np.ascontiguousarray(numbers[:, rows, cols])
         grid = truth.scene.grid.crop(candidate.window)
         chip = Chip(pixels, whole.valid[rows, cols], grid, whole.bands, candidate.window)
+        written = chip_mask if chip_numbers is None else chip_numbers
         measured.append(
             Measured(
                 candidate=candidate,
@@ -274,7 +285,8 @@ def _measure_span(
                 class_shares=_class_shares(chip_mask, truth.labels.classes),
                 object_counts=owned_counts(labels, in_frame),
                 tally=tally_bands(chip.pixels, chip.valid, chip.bands, sample_px),
-                file=None if sink is None else sink(candidate, chip, chip_mask),
+                values=None if chip_numbers is None else tally_values(chip_numbers, sample_px),
+                file=None if sink is None else sink(candidate, chip, written),
                 gaps=None if measured else gaps,
             )
         )

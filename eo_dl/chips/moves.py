@@ -71,7 +71,7 @@ class Move:
         inside: Float32Array = np.clip(moved, 0, limits).astype(np.float32)
         return inside
 
-    def labels(self, planes: PlanesT, fill: int = 0) -> PlanesT:
+    def labels(self, planes: PlanesT, fill: float = 0) -> PlanesT:
         """Planes (N, H, W) of labels or flags after the move: every pixel takes the value of the nearest one.
 
         Args:
@@ -116,7 +116,7 @@ class Move:
             np.copyto(moved[band], np.float32(np.nan), where=~found & moved_valid)
         return moved, moved_valid
 
-    def _moved(self, planes: PlanesT, interpolation: int, fill: int = 0) -> PlanesT:
+    def _moved(self, planes: PlanesT, interpolation: int, fill: float = 0) -> PlanesT:
         """Planes (N, H, W) turned and scaled about their centre.
 
         By flips and a resize, plane by plane: half the time of a warp by a matrix, and a tenth of the time of

@@ -118,6 +118,17 @@ def tally_bands(pixels: AnyArray, valid: BoolArray, bands: BandSet, sample_px: i
     )
 
 
+def tally_values(planes: Float32Array, sample_px: int) -> BandTally:
+    """The tally of the numbers of a chip's labels.
+
+    Args:
+        planes: (K, H, W) numbers, NaN where they are not known.
+        sample_px: Pixels for the percentiles, at most.
+    """
+    values = BandSet(tuple(Band(f"value_{number}", number) for number in range(1, len(planes) + 1)))
+    return tally_bands(planes, np.asarray(np.isfinite(planes).any(axis=0), np.bool_), values, sample_px)
+
+
 def _tally_with_gaps(stored: AnyArray, sample: Float32Array, bands: BandSet) -> BandTally:
     """The tally of stored values (C, N), NaN where a band was not measured: each band from its own pixels."""
     tally = BandTally.nothing(len(bands))

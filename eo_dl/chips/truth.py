@@ -8,7 +8,8 @@ from functools import cached_property
 import numpy as np
 import shapely
 
-from ..core.arraytypes import GeometryArray, UInt8Array
+from ..core.arraytypes import Float32Array, GeometryArray, UInt8Array
+from ..core.classes import IGNORE_ID, ClassSet
 from ..core.geometries import polygons_in, shifted
 from ..core.gridwindow import require_grid
 from ..core.labelset import LabelSet
@@ -19,6 +20,7 @@ from ..errors import LabelError
 from ..io.scene import Scene
 from ..labels.placement import PlacedLabels
 from ..labels.raster.masks import read_mask, read_soft_mask
+from ..labels.raster.valuerasters import read_values
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,9 @@ class SceneTruth:
         labels = replace(self.labels.within(window), annotated=self._annotated_in(window))
         if self.raster is None:
             return labels
+        if self.raster.holds_values:
+            values = read_values(self.raster, self.scene, window, labels.classes)
+            return replace(labels, values=values, mask=_labelled(values, labels.classes))
         if self.raster.band_ids:
             soft, mask = read_soft_mask(self.raster, self.scene, window, labels.classes)
             return replace(labels, soft=soft, mask=mask)
@@ -112,3 +117,11 @@ class SceneTruth:
         near = np.sort(self._annotated_tree.query(frame, predicate="intersects"))
         ground = shapely.union_all(shapely.intersection(self.annotated_parts[near], frame))
         return shifted(ground, -window.col, -window.row)
+
+
+def _labelled(values: Float32Array, classes: ClassSet) -> UInt8Array:
+    """(H, W) the id of the first value where any number (K, H, W) is known, 255 elsewhere: where labels are
+    values, a mask tells labelled ground from other ground.
+    """
+    known = np.isfinite(values).any(axis=0)
+    return np.where(known, np.uint8(classes.ids[0]), np.uint8(IGNORE_ID))

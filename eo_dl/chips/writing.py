@@ -10,7 +10,7 @@ import numpy as np
 from rasterio.enums import MaskFlags
 
 from ..core.arrays import Chip
-from ..core.arraytypes import AnyArray, BoolArray, UInt8Array
+from ..core.arraytypes import AnyArray, BoolArray, Float32Array, UInt8Array
 from ..core.gridwindow import require_grid
 from ..core.window import Window
 from ..errors import SceneError
@@ -75,7 +75,7 @@ def _decoded_px(scene: Scene, window: Window) -> float:
 
 @dataclass(frozen=True)
 class ChipWriter:
-    """A `measure.ChipSink`: writes image and class mask of a chip as GeoTIFFs.
+    """A `measure.ChipSink`: writes image and labels of a chip as GeoTIFFs.
 
     Encoded in memory and written by Python, which reports a full disk. A file is renamed when it is complete:
     a machine that only seemed to be dead may write the same chip a second time.
@@ -101,16 +101,19 @@ class ChipWriter:
         for name in (IMAGES, MASKS):
             (self.folder / name).mkdir()
 
-    def __call__(self, candidate: Candidate, chip: Chip, mask: UInt8Array) -> str | None:
+    def __call__(self, candidate: Candidate, chip: Chip, labels: UInt8Array | Float32Array) -> str | None:
         """The path of the image relative to the folder; None if too little of the chip is valid."""
         valid_share, scene = float(chip.valid.mean()), self.scenes[candidate.scene_index]
         if not enough_valid(valid_share, candidate.window, scene, self.min_valid):
             return None
         identity = chip_id(self.scene_labels[candidate.scene_index], candidate.window)
-        encoded_mask = encode_geotiff(mask[None], chip.grid, nodata=255, descriptions=("class",))
+        if labels.ndim == 3:
+            encoded_labels = encode_geotiff(labels, chip.grid, nodata=np.nan)
+        else:
+            encoded_labels = encode_geotiff(labels[None], chip.grid, nodata=255, descriptions=("class",))
         with disk_errors(self.out):
             write_whole(self.folder / chip_file(identity), chip_geotiff(chip))
-            write_whole(self.folder / MASKS / f"{identity}.tif", encoded_mask)
+            write_whole(self.folder / MASKS / f"{identity}.tif", encoded_labels)
         return chip_file(identity)
 
     def remove_remains(self) -> None:

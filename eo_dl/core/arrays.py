@@ -136,7 +136,22 @@ class ChipTarget:
             raise ValueError(f"a chip target needs values (K,), found {self.values.shape}")
 
 
-Target = MaskTarget | BoxTarget | ChipTarget
+@dataclass(frozen=True)
+class ValueTarget:
+    """The ground truth of a chip for maps of values."""
+
+    values: Float32Array
+    """(K, H, W) the value of each pixel; NaN where it is not known, which is ignored."""
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or self.values.dtype != np.float32:
+            raise ValueError(
+                "a value target needs values (K, H, W) of float32, "
+                f"found {self.values.shape} of {self.values.dtype}"
+            )
+
+
+Target = MaskTarget | BoxTarget | ChipTarget | ValueTarget
 """The labels of one chip encoded as arrays."""
 TargetT = TypeVar("TargetT", bound=Target, default=Any)
 """The kind of target that a value or function is about; left out where any kind will do."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import LabelError
 from .arraytypes import IntArray, UInt8Array
 from .classcolors import BACKGROUND_COLOR, class_colors
+from .valueinfo import ValueInfo
 
 IGNORE_ID = 255
 """Class id of ignored pixels, which are not scored; also the nodata value of class maps."""
@@ -19,7 +20,7 @@ BACKGROUND = "background"
 
 @dataclass(frozen=True, slots=True)
 class ClassInfo:
-    """One class."""
+    """One class, or one value where labels are numbers."""
 
     id: int
     """0 to 254, as written in maps and files."""
@@ -27,6 +28,8 @@ class ClassInfo:
     """Name, unique in its class set."""
     color: str
     """Colour, "#rrggbb"."""
+    value: ValueInfo | None = None
+    """What the numbers measure, where the channel is a value (a height, a share); None: it is a class."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,25 @@ class ClassSet:
 
     def with_colors(self, colors: Mapping[str, str]) -> ClassSet:
         """The same classes, some in other colours: "#rrggbb" by class name; other names are not looked at."""
-        infos = [ClassInfo(info.id, info.name, colors.get(info.name, info.color)) for info in self.classes]
+        infos = [replace(info, color=colors.get(info.name, info.color)) for info in self.classes]
         return ClassSet(tuple(infos))
+
+    @classmethod
+    def of_values(cls, values: Mapping[str, ValueInfo]) -> ClassSet:
+        """Values in channel order, by name, with ids 1 to N."""
+        named = cls.of_names(list(values))
+        infos = [replace(info, value=values[info.name]) for info in named]
+        return cls(tuple(infos))
+
+    @property
+    def are_values(self) -> bool:
+        """True where the channels are values (numbers with a unit) and not classes."""
+        return all(info.value is not None for info in self.classes)
+
+    @property
+    def value_infos(self) -> tuple[ValueInfo, ...]:
+        """What each channel measures; a plain number without limits where nothing is stated."""
+        return tuple(info.value or ValueInfo() for info in self.classes)
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -39,6 +39,9 @@ class LabelRows:
     scores: Float64Array | None = None
     """(N,) confidence of whoever made the label, NaN where not stated; None: no label has one."""
 
+    values: Float64Array | None = None
+    """(N, K) numbers of each label, NaN where it has none; None: labels are classes."""
+
     attributes: Mapping[str, ObjectArray] = field(default_factory=dict)
     """Further columns (N,) by name, which are kept and never interpreted."""
 

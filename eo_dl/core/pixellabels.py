@@ -44,6 +44,12 @@ class PixelLabels:
     """(K, H, W) probabilities of `classes` in their order, where the raster has them; 0 where `mask`, then
     the likeliest class, is 255."""
 
+    values: Float32Array | None = field(default=None, repr=False)
+    """(K, H, W) the numbers of a chip whose labels are a raster of values, NaN where they are not known."""
+
+    feature_values: Float64Array | None = field(default=None, repr=False)
+    """(N, K) the numbers of each feature, NaN where it has none; None: features are classes."""
+
     valid: BoolArray | None = field(default=None, repr=False)
     """(H, W) True where the chip was measured; None: everywhere, as far as is known."""
 
@@ -72,6 +78,7 @@ class PixelLabels:
             ignore=rows.ignore[index],
             index=index,
             annotated=annotated,
+            feature_values=None if rows.values is None else rows.values[index],
         )
 
     @classmethod
@@ -101,6 +108,7 @@ class PixelLabels:
             class_ids=self.class_ids[index],
             ignore=self.ignore[index],
             index=self.index[index],
+            feature_values=None if self.feature_values is None else self.feature_values[index],
         )
 
     def within(self, window: Window) -> PixelLabels:

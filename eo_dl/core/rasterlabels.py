@@ -1,4 +1,4 @@
-"""`RasterLabels`: label rasters of classes or of class probabilities."""
+"""`RasterLabels`: label rasters of classes, of class probabilities or of values."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ class LabelRaster:
 
     band_ids: tuple[int, ...] = ()
     """Class id of each band of a raster of probabilities; empty: the raster holds classes."""
+
+    holds_values: bool = False
+    """True for a raster of values: its bands are the channels of the label set, in order."""
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,20 @@ class Window:
         """The same pixels, counted from the corner of `other`."""
         return Window(self.col - other.col, self.row - other.row, self.width, self.height)
 
+    def halves(self) -> tuple[Window, Window]:
+        """The two halves along the longer side, of a window of at least two pixels."""
+        if self.width >= self.height:
+            middle = self.col + self.width // 2
+            return (
+                Window.from_box(self.col, self.row, middle, self.row1),
+                Window.from_box(middle, self.row, self.col1, self.row1),
+            )
+        middle = self.row + self.height // 2
+        return (
+            Window.from_box(self.col, self.row, self.col1, middle),
+            Window.from_box(self.col, middle, self.col1, self.row1),
+        )
+
     def buffered(self, px: int) -> Window:
         """The window grown by `px` on every side."""
         return Window(self.col - px, self.row - px, self.width + 2 * px, self.height + 2 * px)

@@ -15,7 +15,7 @@ from ..scores.score import Score
 from .limits import Limits
 from .predictionfiles import Part
 
-MeasurementKind = Literal["pixels", "objects", "chips"]
+MeasurementKind = Literal["pixels", "objects", "chips", "values"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Measurement:
     """The numbers of a comparison."""
 
     kind: MeasurementKind
-    """What was counted: pixels of class maps, objects, or chips (or images) as a whole."""
+    """What was counted: pixels of class maps, objects, chips (or images) as a whole, or numbers of maps of
+    values."""
     scores: tuple[Score, ...]
     """Overall scores (`class_name` None), then those of each class."""
     classes: ClassSet

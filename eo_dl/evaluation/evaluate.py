@@ -15,15 +15,18 @@ from ..inference.prediction import Prediction
 from ..io.atomic import refuse_existing
 from ..io.outputlock import locks_output
 from ..labels.placement import with_own_paths
-from ..labels.reading import read_labels
+from ..labels.reading import read_labels, read_values
+from ..labels.valuerequest import values_text
 from .chipreport import measure_chips
 from .comparison import Comparison, Measurement
 from .limits import Limits
 from .objectreport import measure_objects
 from .page import write_report
 from .pixelreport import measure_pixels
-from .predictionfiles import parts_of
+from .predictionfiles import Part, parts_of
 from .report import Report
+from .valuereport import measure_values
+from .valuewise import values_of_map
 
 
 @locks_output
@@ -43,7 +46,7 @@ def evaluate(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Report:
-    """Score a class map, detected objects, or classes of whole chips or images.
+    """Score a class map, a map of values, detected objects, or classes of whole chips or images.
 
     Only areas are scored where the truth is complete and the prediction has values. Headline scores carry a
     95 % confidence interval: the scene is cut into squares (8 along its longer side), which are resampled
@@ -94,7 +97,7 @@ def evaluate(
     if out is not None:
         refuse_existing(out, overwrite)
     parts = parts_of(prediction, scene)
-    labels = read_labels(truth)
+    labels = _read_truth(truth, parts[0])
     if not len(labels) and not labels.states_extent:
         raise LabelError(f"{labels.source}: the truth holds no features; choose a file that does")
     limits = Limits.of(aoi, chips, split)
@@ -119,6 +122,20 @@ def evaluate(
     return report if out is None else write_report(report, out, overwrite)
 
 
+def _read_truth(truth: LabelSet | str | Path, first: Part) -> LabelSet:
+    """The reference; that of a map of values is read as the same values."""
+    asked = values_asked(first)
+    if isinstance(truth, LabelSet) or asked is None:
+        return read_labels(truth)
+    return read_values(truth, asked)
+
+
+def values_asked(part: Part) -> str | None:
+    """How to ask `read_labels` for the values of a map; None where it holds classes or objects."""
+    classes = values_of_map(part) if part.of_values else None
+    return None if classes is None else values_text(classes)
+
+
 def _with_own_paths(comparison: Comparison) -> Comparison:
     """The same for workers, which run in other folders."""
     return replace(
@@ -133,6 +150,8 @@ def _measure(comparison: Comparison) -> Measurement:
     first = comparison.parts[0]
     if first.of_chips:
         return measure_chips(comparison)
+    if first.is_raster and (first.of_values or comparison.labels.classes.are_values):
+        return measure_values(comparison)
     if first.is_raster:
         return measure_pixels(comparison)
     return measure_objects(comparison)

@@ -33,8 +33,8 @@ MOST_PANELS = 4
 def error_map(thumbnails: Sequence[Thumbnail], background_id: int | None) -> bytes:
     """The first class maps: correct pixels, false positives, false negatives and confused classes."""
     shown = thumbnails[:MOST_PANELS]
-    figure = _canvas([item.predicted.shape for item in shown])
-    for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
+    figure = map_canvas([item.predicted.shape for item in shown])
+    for axis, item in zip(map_axes(figure, len(shown)), shown, strict=True):
         axis.imshow(_colored(item, background_id), interpolation="nearest")
         axis.set_title(item.name, fontsize=9)
     entries = [(_RIGHT_AREA, "correct"), (_WRONG, "wrong class")]
@@ -61,8 +61,8 @@ def object_errors(compared: Sequence[Pictured], iou: float, use_polygons: bool) 
     """Outlines of true positives, false negatives and false positives, in the files with most objects."""
     by_size = sorted(compared, key=lambda item: len(item.truth) + len(item.predicted), reverse=True)
     shown = by_size[:MOST_PANELS]
-    figure = _canvas([(item.grid.height, item.grid.width) for item in shown])
-    for axis, item in zip(_axes(figure, len(shown)), shown, strict=True):
+    figure = map_canvas([(item.grid.height, item.grid.width) for item in shown])
+    for axis, item in zip(map_axes(figure, len(shown)), shown, strict=True):
         found = match(item.predicted, item.truth, (iou,), use_polygons)
         hit = np.zeros(len(item.truth), np.bool_)
         hit[found.found[0][found.found[0] >= 0]] = True
@@ -115,7 +115,7 @@ def class_bars(scores: Sequence[Score], classes: ClassSet) -> bytes:
     axis.set_xlabel(
         {"iou": "IoU", "f1": "F1"}.get(scores[0].name, scores[0].name) if scores else "", fontsize=9
     )
-    _plain(axis)
+    plain_axes(axis)
     figure.tight_layout()
     return figure_png(figure)
 
@@ -134,33 +134,36 @@ def curves(found: Mapping[str, Curve], classes: ClassSet) -> bytes:
                 color=info.color,
                 linewidth=1.8,
             )
-            lines.append(Line2D([], [], color=info.color, label=_text(info.name)))
+            lines.append(Line2D([], [], color=info.color, label=plain_text(info.name)))
     axis.set_xlim(0, 1.01)
     axis.set_ylim(0, 1.03)
     axis.set_xlabel("recall", fontsize=9)
     axis.set_ylabel("precision", fontsize=9)
     if lines:
         axis.legend(handles=lines, fontsize=9, frameon=False, loc="lower left")
-    _plain(axis)
+    plain_axes(axis)
     figure.tight_layout()
     return figure_png(figure)
 
 
-def _plain(axis: Axes) -> None:
+def plain_axes(axis: Axes) -> None:
+    """A plot without a frame, with a pale grid."""
     axis.spines[["top", "right"]].set_visible(False)
     axis.tick_params(labelsize=9)
     axis.grid(color="#e4e3dc", linewidth=0.7)
     axis.set_axisbelow(True)
 
 
-def _canvas(shapes: Sequence[tuple[int, ...]]) -> Figure:
+def map_canvas(shapes: Sequence[tuple[int, ...]]) -> Figure:
+    """A figure for maps of these shapes (h, w), side by side."""
     columns = len(shapes)
     width = 8.6 if columns == 1 else 11.0
     tallest = max(height / max(1, across) for height, across in shapes)
     return new_figure(width, min(11.0, width / columns * tallest) + 0.75, dpi=110)
 
 
-def _axes(figure: Figure, count: int) -> list[Axes]:
+def map_axes(figure: Figure, count: int) -> list[Axes]:
+    """The axes of maps side by side, without ticks."""
     axes = list(figure.subplots(1, count, squeeze=False)[0])
     for axis in axes:
         axis.set_xticks([])
@@ -185,6 +188,6 @@ def _legend(figure: Figure, entries: Sequence[tuple[str, str]]) -> None:
     )
 
 
-def _text(name: str) -> str:
+def plain_text(name: str) -> str:
     """A class name as plain text for matplotlib: no formula, and no leading "_", which legends leave out."""
     return name.replace("$", r"\$").lstrip("_") or "class"

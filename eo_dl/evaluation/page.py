@@ -20,11 +20,14 @@ _KINDS = {
     "pixels": "Class map, scored per pixel",
     "objects": "Objects, scored one by one",
     "chips": "Classes of whole chips or images",
+    "values": "Map of values, scored per pixel",
 }
 _CAPTIONS = {
     "errors": "Map of errors",
     "classes": "Scores per class with 95 % intervals",
     "curves": "Precision-recall curves",
+    "scatter": "Predicted against true numbers",
+    "residuals": "Predicted minus true: red is too high, blue too low",
 }
 _COUNTS = {"truth": "true", "predicted": "predicted", "found": "found", "missed": "missed", "false": "false"}
 
@@ -71,7 +74,8 @@ def page(report: Report) -> str:
         f"<p class='what'>{_KINDS[report.kind]}. {_settings(report)}</p>",
         score_cards(report.headline),
         _interval_note(report),
-        f"<h2>Classes</h2>{_class_table(report)}",
+        f"<h2>{'Values' if report.kind == 'values' else 'Classes'}</h2>{_class_table(report)}",
+        _range_table(report),
         _matrix(report),
         *(_figure(name, data) for name, data in report.pictures.items()),
         note_list(report.notes),
@@ -115,6 +119,23 @@ def _class_table(report: Report) -> str:
         dot = f"<span class='dot' style='background:{escape(info.color)}'></span>"
         rows.append(html_row([f"{dot}{escape(info.name)}", *cells]))
     return html_table([escape(title) for title in ("class", *titles)], rows)
+
+
+def _range_table(report: Report) -> str:
+    """The scores by range of a value; nothing where classes were scored."""
+    of_ranges = [score for score in report.of_classes() if score.class_name not in report.classes.names]
+    if not of_ranges:
+        return ""
+    names = list(dict.fromkeys(score.name for score in of_ranges))
+    rows = []
+    for title in dict.fromkeys(score.class_name for score in of_ranges):
+        found = {score.name: score for score in of_ranges if score.class_name == title}
+        cells = [_score_cell(found.get(name)) for name in names]
+        count = next(iter(found.values())).count
+        rows.append(html_row([escape(str(title)), *cells, _number(count)]))
+    titles = ["range of the truth", *(score_title(name) for name in names), "pixels"]
+    note = "<p class='what'>The quarters of the true numbers.</p>"
+    return f"<h2>By range</h2>{note}" + html_table([escape(title) for title in titles], rows)
 
 
 def _score_cell(score: Score | None) -> str:

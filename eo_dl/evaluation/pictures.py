@@ -12,7 +12,8 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from ..core.arraytypes import UInt8Array
+from ..chips.truth import SceneTruth
+from ..core.arraytypes import Float32Array, UInt8Array
 from ..core.classes import IGNORE_ID, ClassSet, rgb_of
 from ..core.geometries import reproject
 from ..core.labeloutlines import ImageOutlines, MapOutlines, Outlines
@@ -20,6 +21,7 @@ from ..core.labelset import LabelSet
 from ..core.pixellabels import PixelLabels
 from ..core.plotting import figure_png, new_figure
 from ..core.rasterlabels import RasterLabels
+from ..core.valuecolors import RAMP, value_colors
 from ..io.atomic import atomic_file
 from ..io.quicklook import quicklook, reduced_size
 from ..io.rasterize import burn
@@ -27,9 +29,11 @@ from ..io.scene import Scene, SceneReader, open_scene
 from ..io.vectorlayers import read_layer
 from ..labels.placement import PlacedLabels
 from ..labels.raster.masks import read_mask
+from ..labels.valueplanes import value_planes
 from ..scores.chipscores import YES
 from .chipwise import FoundChips, read_chips
 from .predictionfiles import parts_of
+from .valuewise import open_value_map
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +58,8 @@ def side_by_side(
     Args:
         scene: The scene.
         prediction: A class raster (drawn in the class colours), classes of whole chips (likewise, in stripes
-            for chips with several) or a vector file of objects (drawn as outlines over the scene).
+            for chips with several), a vector file of objects (drawn as outlines over the scene), or a map of
+            values (its first value, in the colours of `core.valuecolors.RAMP` over the numbers of the truth).
         classes: The classes of the prediction.
         out: The PNG.
         truth: Labels for a panel of their own; None: no such panel.
@@ -66,6 +71,11 @@ def side_by_side(
     """
     small = scene.resized(*reduced_size(scene, longest_px))
     base = quicklook(small)
+    if classes.are_values:
+        picture_of_values = _values_figure(base, _value_planes(small, prediction, truth), classes)
+        with atomic_file(out, overwrite=overwrite) as temporary:
+            temporary.write_bytes(picture_of_values)
+        return Path(out)
     labels = None if truth is None else _true_labels(truth, small)
     part = parts_of(prediction, scene.path)[0]
     vector = not part.is_raster and not part.of_chips
@@ -83,6 +93,38 @@ def side_by_side(
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_bytes(_figure(panels, classes))
     return Path(out)
+
+
+def _value_planes(
+    small: Scene, prediction: str | Path, truth: LabelSet | None
+) -> list[tuple[str, Float32Array]]:
+    """The first value of truth and prediction on the picture's grid, (H, W); NaN where it is not known."""
+    window, planes = small.grid.window, []
+    if truth is not None:
+        chip = SceneTruth.of(truth, small).chip(window)
+        planes.append(("truth", value_planes(chip, window.height, window.width)[0]))
+    shown = open_value_map(Path(prediction)).resized(window.height, window.width)
+    with SceneReader(shown) as reader:
+        found = reader.read(window)
+    planes.append(("prediction", np.where(found.valid, found.pixels[0], np.nan).astype(np.float32)))
+    return planes
+
+
+def _values_figure(base: UInt8Array, planes: Sequence[tuple[str, Float32Array]], classes: ClassSet) -> bytes:
+    """Panels of numbers beside the scene, all in the colours of the first one."""
+    from matplotlib.cm import ScalarMappable  # lazy, see core.plotting
+    from matplotlib.colors import LinearSegmentedColormap, Normalize
+
+    known = planes[0][1][np.isfinite(planes[0][1])]
+    low, high = np.percentile(known, (2, 98)).tolist() if len(known) else (0.0, 1.0)
+    panels = [("scene", base), *((title, value_colors(plane, low, high)) for title, plane in planes)]
+    figure = _panel_figure(panels)
+    axis = figure.add_axes((0.35, 0.08, 0.3, 0.022))
+    ramp = LinearSegmentedColormap.from_list("values", list(RAMP))
+    bar = figure.colorbar(ScalarMappable(Normalize(low, high), ramp), orientation="horizontal", cax=axis)
+    info, unit = classes.classes[0], classes.value_infos[0].unit
+    bar.set_label(f"{info.name} ({unit})" if unit else info.name, fontsize=9)
+    return figure_png(figure)
 
 
 def _true_labels(truth: LabelSet, small: Scene) -> PixelLabels:
@@ -204,6 +246,14 @@ def _colored(ids: UInt8Array, classes: ClassSet, base: UInt8Array) -> UInt8Array
 def _figure(panels: Sequence[tuple[str, UInt8Array]], classes: ClassSet) -> bytes:
     from matplotlib.patches import Patch  # lazy, see core.plotting
 
+    figure = _panel_figure(panels)
+    handles = [Patch(facecolor=info.color, edgecolor="#555555", label=info.name) for info in classes]
+    figure.legend(handles=handles, loc="lower center", ncol=min(8, len(handles)), frameon=False, fontsize=9)
+    return figure_png(figure)
+
+
+def _panel_figure(panels: Sequence[tuple[str, UInt8Array]]) -> Figure:
+    """Pictures of one size side by side, with room for a legend below."""
     height, width = panels[0][1].shape[:2]
     side = 4.6
     figure = new_figure(side * len(panels), side * height / width + 0.9, dpi=110)
@@ -211,10 +261,8 @@ def _figure(panels: Sequence[tuple[str, UInt8Array]], classes: ClassSet) -> byte
         axis.imshow(picture, interpolation="nearest")
         axis.set_title(title, fontsize=11)
         axis.axis("off")
-    handles = [Patch(facecolor=info.color, edgecolor="#555555", label=info.name) for info in classes]
-    figure.legend(handles=handles, loc="lower center", ncol=min(8, len(handles)), frameon=False, fontsize=9)
     figure.subplots_adjust(left=0.01, right=0.99, top=0.93, bottom=0.1, wspace=0.03)
-    return figure_png(figure)
+    return figure
 
 
 def _axes(figure: Figure, count: int) -> list[Axes]:

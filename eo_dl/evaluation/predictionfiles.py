@@ -27,7 +27,7 @@ from ..io.outputtags import (
 from ..io.qgisstyles import PROBABILITIES_TAG
 from ..io.scene import Scene, open_scene
 from ..io.vectorlayers import field_names
-from ..tasks import CHIPS
+from ..tasks import CHIPS, VALUES
 
 READ_SUFFIXES = (*VECTOR_SUFFIXES, ".json", ".shp")
 
@@ -52,6 +52,11 @@ class Part:
     """Metadata of the file."""
     ground: str = ""
     """Name of the ground for its blocks, where two files of one ground are resampled together; else ""."""
+
+    @property
+    def of_values(self) -> bool:
+        """True for a map of values of ours."""
+        return self.tags.get(KIND_TAG) == VALUES.name
 
     @property
     def made_of(self) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from ..core.arraytypes import Int64Array
-from ..core.classes import ClassSet
+from ..core.classes import ClassInfo, ClassSet
 from ..core.htmlcard import grid_table
 from ..scores.score import Score, find_score
 from ..version import __version__
@@ -20,11 +20,13 @@ _HEADLINES = {
     "pixels": ("mean_iou", "mean_f1", "overall_accuracy"),
     "objects": ("corloc", "mean_box_iou", "accuracy", "ap50", "f1", "precision", "recall", "ap50_95"),
     "chips": ("mean_f1", "overall_accuracy", "mean_ap"),
+    "values": ("r2", "rmse", "mae", "bias", "coverage"),
 }
 _OF_CLASS = {
     "pixels": ("iou", "f1", "precision", "recall"),
     "objects": ("corloc", "mean_box_iou", "precision", "recall", "f1", "ap50", "ap50_95"),
     "chips": ("f1", "precision", "recall", "ap"),
+    "values": ("r2", "rmse", "mae", "bias", "coverage", "interval_width"),
 }
 
 
@@ -33,7 +35,7 @@ class Report:
     """The result of `evaluate`."""
 
     kind: MeasurementKind
-    """What was scored: "pixels" of class maps, "objects", or "chips" (or images) as a whole."""
+    """What was scored: "pixels" of class maps, "objects", "chips" (or images) as a whole, or "values"."""
     scores: tuple[Score, ...]
     """Overall scores (`class_name` None), then those of each class."""
     classes: ClassSet
@@ -81,10 +83,13 @@ class Report:
         """The scores of single classes, class by class, most important first."""
         rank_of_score = {name: rank for rank, name in enumerate(_OF_CLASS[self.kind])}
         rank_of_class = {info.name: rank for rank, info in enumerate(self.classes)}
+        for score in self.scores:
+            if score.class_name is not None:  # a range of a value comes after the values
+                rank_of_class.setdefault(score.class_name, len(rank_of_class))
         ranked = []
         for score in self.scores:
             if score.class_name is not None and score.name in rank_of_score:
-                rank = rank_of_class.get(score.class_name, 0), rank_of_score[score.name]
+                rank = rank_of_class[score.class_name], rank_of_score[score.name]
                 ranked.append((rank, score))
         return tuple(score for _, score in sorted(ranked, key=lambda pair: pair[0]))
 
@@ -101,7 +106,7 @@ class Report:
             "prediction": self.prediction,
             "truth": self.truth,
             "settings": dict(self.settings),
-            "classes": [{"id": info.id, "name": info.name, "color": info.color} for info in self.classes],
+            "classes": [_class_values(info) for info in self.classes],
             "scores": [_score_values(score) for score in self.scores],
             "counts": self.counts,
             "confusion": confusion,
@@ -117,6 +122,11 @@ def _title(score: Score) -> str:
     if score.threshold is None or score.name == "ap50":
         return score.name
     return f"{score.name} (IoU {score.threshold:g})"
+
+
+def _class_values(info: ClassInfo) -> dict[str, object]:
+    values: dict[str, object] = {"id": info.id, "name": info.name, "color": info.color}
+    return values if info.value is None else values | asdict(info.value)
 
 
 def _score_values(score: Score) -> dict[str, object]:

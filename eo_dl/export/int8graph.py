@@ -30,13 +30,14 @@ from ..errors import ConfigError, ExportError
 from ..io.atomic import refuse_existing
 from ..io.outputlock import locks_output
 from ..modelspec import Int8Spec
-from ..tasks import OBJECTS, RASTER
+from ..tasks import OBJECTS, RASTER, VALUES, OutputKind
 from ..tasks.codecs import Answer
 from .graphedits import graph_bytes, read_graph
 from .modelexport import graph_of
 from .onnxgraph import open_session
 
 _CALIBRATION_CHIPS = 64
+_NEEDS_MORE_BITS: dict[OutputKind, str] = {OBJECTS: "coordinates of boxes", VALUES: "numbers with a unit"}
 _QUANTIZED = ["Conv", "ConvTranspose", "MatMul", "Gemm", "Add", "Relu", "MaxPool", "Concat", "Resize"]
 _MADE_AGAIN = {SPEC, WEIGHTS, CARD, ITEM, ONNX}
 
@@ -67,7 +68,7 @@ def quantize_model(
 
     Raises:
         ConfigError: Chips and model do not fit, or the set has no train chips or none to score.
-        ExportError: The model detects objects, is in int8 already, or cannot be quantized.
+        ExportError: The model detects objects or gives values, is in int8 already, or cannot be quantized.
         OutputExistsError: `out` exists.
 
     Example:
@@ -75,10 +76,10 @@ def quantize_model(
     """
     refuse_existing(out, overwrite)
     bundle = load_model(model)
-    if bundle.task.output == OBJECTS:
+    if bundle.task.output in _NEEDS_MORE_BITS:
         raise ExportError(
-            f"{bundle.path}: a {bundle.task.name} model cannot be exported in int8: coordinates of boxes "
-            "need more than 8 bits; use it as it is"
+            f"{bundle.path}: a {bundle.task.name} model cannot be exported in int8: "
+            f"{_NEEDS_MORE_BITS[bundle.task.output]} need more than 8 bits; use it as it is"
         )
     if bundle.spec.int8 is not None:
         raise ExportError(f"{bundle.path}: its graph is in int8 already; name the model that it was made of")

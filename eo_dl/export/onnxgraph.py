@@ -27,7 +27,7 @@ from ..core.rawnames import FEATURES
 from ..errors import ExportError
 from ..networks.featureoutput import WithFeatures
 from ..networks.tasknetwork import TaskNetwork
-from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind, Task
+from ..tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind, Task
 from ..tasks.codecs import Codec
 from .graphedits import graph_bytes, read_graph
 from .poolmatrices import with_exportable_pools
@@ -43,10 +43,13 @@ MOST_PIXELS_CHANGED = 0.0005
 """The largest share of pixels whose class may differ between graph and network."""
 MOST_PROBABILITY = 0.001
 """The largest difference of the probability of a class of a chip."""
+MOST_OF_SPREAD = 0.01
+"""The largest difference of a value, in standard deviations of the values."""
 MOST_BOX_PX = 0.1
 """The largest difference of a side of a box, pixels."""
 MOST_BOXES_CHANGED = 0.001
 """The largest share of boxes that may differ more than that."""
+_ROUNDING = 1e-5  # of a value, which may be far from 0 and hardly vary
 _CERTAIN = 0.05  # objects with lower scores are noise whose order may change
 
 
@@ -228,6 +231,18 @@ def _compare_probabilities(expected: Sequence[Float32Array], found: Sequence[Flo
     return Agreement(text, difference <= MOST_PROBABILITY)
 
 
+def _compare_values(expected: Sequence[Float32Array], found: Sequence[Float32Array]) -> Agreement:
+    network, graph = np.stack(expected), np.stack(found)
+    difference = float(np.abs(network - graph).max())
+    spread = float(network.std())
+    text = (
+        f"values of {len(expected)} chips differ by {difference:.2g} at most (their spread is {spread:.2g})"
+    )
+    return Agreement(
+        text, difference <= max(MOST_OF_SPREAD * spread, _ROUNDING * float(np.abs(network).max()))
+    )
+
+
 def _compare_objects(expected: Sequence[Objects], found: Sequence[Objects]) -> Agreement:
     count = missing = 0
     for network_objects, graph_objects in zip(expected, found, strict=True):
@@ -252,4 +267,5 @@ _COMPARISONS: dict[OutputKind, Callable[[Sequence[Any], Sequence[Any]], Agreemen
     RASTER: _compare_maps,
     CHIPS: _compare_probabilities,
     OBJECTS: _compare_objects,
+    VALUES: _compare_values,
 }

@@ -7,7 +7,7 @@ out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -16,10 +16,18 @@ import numpy as np
 from ..core.arraytypes import AnyArray, UInt8Array
 from ..core.progress import OnProgress
 from ..mosaic.labelmosaic import RowStrip
-from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
+from ..tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
 from .chipcells import CellOutput
 from .engine import Tally
-from .outputs import ClassPolygons, ClassRaster, ObjectOutput, ProbabilityRaster, RowSink, is_raster
+from .outputs import (
+    ClassPolygons,
+    ClassRaster,
+    ObjectOutput,
+    ProbabilityRaster,
+    RowSink,
+    ValueRaster,
+    is_raster,
+)
 from .plan import Plan
 from .prediction import Prediction, PredictionKind
 from .rowpieces import RowPieces
@@ -29,6 +37,7 @@ from .runplan import (
     object_notes,
     prediction_of,
     probability_writer,
+    value_writer,
     within_aoi,
     write_cells,
     write_cleaned,
@@ -56,8 +65,13 @@ def pack_strip(strip: RowStrip | None) -> dict[str, AnyArray]:
 def _unpacked_strip(packed: dict[str, AnyArray]) -> RowStrip | None:
     if not packed:
         return None
-    planes = packed["planes"].astype(np.uint8, copy=False) if "planes" in packed else None
-    return RowStrip(int(packed["row0"]), packed["labels"].astype(np.uint8, copy=False), planes)
+    row0, labels = int(packed["row0"]), packed["labels"].astype(np.uint8, copy=False)
+    if "planes" not in packed:
+        return RowStrip(row0, labels)
+    planes = packed["planes"]
+    if planes.dtype.kind == "f":
+        return RowStrip(row0, labels, planes.astype(np.float32, copy=False))
+    return RowStrip(row0, labels, planes.astype(np.uint8, copy=False))
 
 
 class _NoPieces:
@@ -109,12 +123,7 @@ def _assemble_labels(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> 
         if plan.probabilities is not None:
             writer = stack.enter_context(probability_writer(plan, plan.probabilities))
             sinks.append(ProbabilityRaster(writer))
-        for row in range(pieces.count):
-            strip = _unpacked_strip(pieces.load(row))
-            if strip is not None:
-                for sink in sinks:
-                    sink.take(strip)
-            on_progress(row + 1, pieces.count, "rows of chips")
+        _take_rows(pieces, sinks, on_progress)
         if polygons is None:
             return _outcome("raster", pieces)
         count, notes = write_plan_objects(plan, polygons.finish(), native_grid=True)
@@ -132,6 +141,22 @@ def _assemble_cleaned(plan: Plan, pieces: RowPieces, on_progress: OnProgress) ->
     count, notes = write_cleaned(plan, partial(_strips, pieces))
     on_progress(pieces.count, pieces.count, "rows of chips")
     return _outcome("raster" if count is None else "polygons", pieces, count, notes)
+
+
+def _assemble_values(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
+    with value_writer(plan) as writer:
+        _take_rows(pieces, [ValueRaster(writer)], on_progress)
+    return _outcome("values", pieces)
+
+
+def _take_rows(pieces: RowPieces, sinks: Sequence[RowSink], on_progress: OnProgress) -> None:
+    """All stored rows into all sinks."""
+    for row in range(pieces.count):
+        strip = _unpacked_strip(pieces.load(row))
+        if strip is not None:
+            for sink in sinks:
+                sink.take(strip)
+        on_progress(row + 1, pieces.count, "rows of chips")
 
 
 def _assemble_objects(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
@@ -156,4 +181,5 @@ _ASSEMBLERS: dict[OutputKind, Callable[[Plan, RowPieces, OnProgress], Outcome]] 
     RASTER: _assemble_labels,
     OBJECTS: _assemble_objects,
     CHIPS: _assemble_cells,
+    VALUES: _assemble_values,
 }

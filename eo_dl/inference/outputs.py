@@ -1,4 +1,4 @@
-"""Where results go: class rasters, probability rasters, polygons of classes, objects.
+"""Where results go: class rasters, probability rasters, rasters of values, polygons of classes, objects.
 
 Each can be continued after a kill.
 """
@@ -44,12 +44,14 @@ def is_raster(out: Path, output: OutputKind) -> bool:
     suffix = out.suffix.lower()
     if output.writes_rasters and suffix in GEOTIFF_SUFFIXES:
         return True
-    if suffix in VECTOR_SUFFIXES:
+    if output.writes_vectors and suffix in VECTOR_SUFFIXES:
         from ..io.vectorlayers import check_vector_suffix  # lazy: loads pandas, which rasters do not need
 
         check_vector_suffix(out)
         return False
-    allowed = (".tif", *VECTOR_SUFFIXES) if output.writes_rasters else VECTOR_SUFFIXES
+    allowed: tuple[str, ...] = (".tif",) if output.writes_rasters else ()
+    if output.writes_vectors:
+        allowed += VECTOR_SUFFIXES
     raise ConfigError(
         f"{out}: the model predicts {output.gives}, written as {', '.join(allowed)}; found suffix "
         f"{out.suffix or '(none)'!r}, choose one of those"
@@ -107,6 +109,24 @@ class ProbabilityRaster:
         # The mosaic leaves the planes of skipped chips at 0, which would claim "certainly not" for pixels
         # that were never predicted.
         strip.planes[:, strip.labels == IGNORE_ID] = IGNORE_ID
+        _write_new_rows(self.writer, strip, strip.planes)
+
+
+@dataclass(frozen=True)
+class ValueRaster:
+    """Numbers into a raster with one band per value, and per end of an interval."""
+
+    writer: RasterWriter
+    """The raster."""
+
+    @property
+    def done_rows(self) -> int:
+        """See `RowSink`."""
+        return self.writer.done_rows
+
+    def take(self, strip: RowStrip) -> None:
+        """See `RowSink`."""
+        assert strip.planes is not None
         _write_new_rows(self.writer, strip, strip.planes)
 
 

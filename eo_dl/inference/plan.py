@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 
 from ..bundle import Bundle
+from ..errors import ConfigError
 from ..io.aoi import Aoi, read_aoi
 from ..io.discover import relative_path
 from ..io.outputtags import (
@@ -23,9 +24,11 @@ from ..io.outputtags import (
     SCENE_TAG,
     UNLIKE_TAG,
     VALID_TAG,
+    VALUES_TAG,
     class_rule_tags,
     grid_tag,
     one_object_tags,
+    values_tag,
 )
 from ..io.qgisstyles import CLASSES_TAG, classes_tag
 from ..io.scene import Scene, SceneReader
@@ -33,7 +36,7 @@ from ..io.validity import ALL
 from ..mosaic.suppress import Suppression
 from ..networks.compute import Compute
 from ..postprocessing.cleanup import Cleanup
-from ..tasks import CHIPS, OBJECTS
+from ..tasks import CHIPS, OBJECTS, VALUES
 from ..version import __version__
 from .backends.backend import EngineFacts, Scaling, engine_text, reader_threads
 from .chipoptions import ChipOptions
@@ -137,6 +140,11 @@ def make_plan(
 ) -> Plan:
     """Settle everything before any work. Raises `InputError` if model, scene and options do not fit."""
     request.cleanup.check_grid(scene.native, scene.path)
+    if bundle.task.output == VALUES and request.cleanup.stated:
+        raise ConfigError(
+            f"{bundle.path}: predicts {bundle.task.output.gives}, which have no areas or scores to clean up; "
+            f"leave {' and '.join(f'`{name}`' for name in request.cleanup.stated)} out"
+        )
     fitted = fit_scene(bundle, scene, keep_gsd=request.keep_gsd, force=request.force)
     work = fitted.scene
     chip_grid = bundle.task.output.chip_grid
@@ -246,4 +254,6 @@ def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
         tags |= chip_tags(plan.bundle)
     if plan.bundle.task.output == OBJECTS:
         tags |= _object_tags(plan)
+    if plan.bundle.task.output == VALUES:
+        tags |= {KIND_TAG: VALUES.name, VALUES_TAG: values_tag(plan.bundle.classes)}
     return tags

@@ -57,7 +57,8 @@ def predict(
     Args:
         model: The model or its file; or several, whose probabilities are averaged.
         scenes: Opened scenes, paths, folders or patterns.
-        out: The map. Its suffix decides the kind: .tif is a raster of class ids (255 = not measured); .gpkg,
+        out: The map. Its suffix decides the kind: .tif is a raster of class ids (255 = not measured), or of
+            values (NaN = not measured) with the ends of their intervals if the model gives them; .gpkg,
             .geojson, .fgb and .parquet are polygons or boxes. For several scenes a folder with one file per
             scene, in folders like the scenes' own where two have one name. A classification model writes one
             cell per chip, and into a .csv, or one vector file for several scenes, one row per image.
@@ -140,12 +141,12 @@ def engine_for(
 ) -> Backend:
     """The engine of a prediction. Raises `ConfigError` for blending of what is not blended."""
     chips, output = request.chips, bundles[0].task.output
-    if chips.blend != "clip" and output != RASTER:
+    if chips.blend != "clip" and not output.blends:
         raise ConfigError(
             f"`blend` {chips.blend}: {bundles[0].path} predicts {output.gives}, which are not blended; omit "
             "it"
         )
-    labels_only = not probabilities and chips.blend == "clip"
+    labels_only = output == RASTER and not probabilities and chips.blend == "clip"
     return make_engine(backend, bundles, compute=request.compute, labels_only=labels_only, views=chips.views)
 
 
@@ -203,9 +204,9 @@ def probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, sever
     """Where the probabilities go; None if they are not wanted. Raises `ConfigError` if there are none."""
     if wanted is False:
         return None
-    if not bundle.task.output.writes_rasters:
+    if not bundle.task.output.has_probabilities:
         raise ConfigError(
-            f"{out}: a {bundle.task.name} model gives {bundle.task.output.gives} with scores, not rasters of "
+            f"{out}: a {bundle.task.name} model gives {bundle.task.output.gives}, not rasters of "
             "probabilities; omit `probabilities`"
         )
     if wanted is True:

@@ -12,7 +12,7 @@ from ..core.htmlcard import card
 from ..core.pixelgrid import PixelGrid
 from ..postprocessing.classtotals import ClassTotal, sum_of_totals
 
-PredictionKind = Literal["raster", "polygons", "objects", "chips", "images", "folder"]
+PredictionKind = Literal["raster", "values", "polygons", "objects", "chips", "images", "folder"]
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Prediction:
     kind: PredictionKind
     """What the output holds.
 
-    "raster": class ids, 255 = nodata. "polygons": a class map as vectors. "objects": detections. "chips": one
-    cell per chip, as vectors or as a raster with one pixel per chip. "images": one row per image. "folder":
-    one of these per scene.
+    "raster": class ids, 255 = nodata. "values": numbers, one band per value, NaN = nodata. "polygons": a
+    class map as vectors. "objects": detections. "chips": one cell per chip, as vectors or as a raster with
+    one pixel per chip. "images": one row per image. "folder": one of these per scene.
     """
     task: str
     """Task of the model."""

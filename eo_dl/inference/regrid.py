@@ -1,8 +1,8 @@
 """From the working grid back to the scene's own grid, for scenes that were resampled for the model.
 
-A native pixel takes the class of the working pixel that contains its centre. Every native row lies in exactly
-one strip of working rows, so strips do not depend on each other. Native pixels that are nodata (or outside
-the AOI) become 255, whatever the resampling made of them.
+A native pixel takes the class or value of the working pixel that contains its centre. Every native row lies
+in exactly one strip of working rows, so strips do not depend on each other. Native pixels that are nodata (or
+outside the AOI) become 255, or NaN in values, whatever the resampling made of them.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ class NativeRows:
         labels = np.where(wanted, strip.labels[rows, cols], np.uint8(IGNORE_ID))
         planes = None
         if strip.planes is not None:
-            planes = np.where(wanted, strip.planes[:, rows, cols], np.uint8(IGNORE_ID))
+            nothing = np.uint8(IGNORE_ID) if strip.planes.dtype == np.uint8 else np.float32(np.nan)
+            planes = np.where(wanted, strip.planes[:, rows, cols], nothing)
         return RowStrip(row0, labels, planes, col0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +25,7 @@ from ..postprocessing.classtotals import class_totals
 from ..postprocessing.mapcleaning import cleaned_rows
 from ..postprocessing.outlineediting import cleaned_objects, edited_coverage
 from ..postprocessing.regions import RowStrips
-from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
+from ..tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
 from .backends.backend import Backend
 from .chipcells import CellDecoder, CellOutput, Cells
 from .chipdecoders import BlendDecoder, Decoder, LabelDecoder, ObjectDecoder
@@ -38,6 +39,7 @@ from .outputs import (
     ProbabilityRaster,
     RowOutput,
     RowSink,
+    ValueRaster,
     is_raster,
     polygon_objects,
     write_objects,
@@ -46,9 +48,11 @@ from .plan import Plan
 from .prediction import Prediction, PredictionKind
 from .regrid import NativeRows, RowMap, SameRows
 from .spool import Spool, pieces_folder
+from .valuedecoders import ValueBlendDecoder, ValueDecoder
 
 # Rasters take rows in pieces of this width, so that wide ones need no more memory.
 _PIECE_PX = 4096
+_WITHOUT_TOTALS: tuple[PredictionKind, ...] = ("chips", "values")  # no areas of classes
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ def kept_prediction(plan: Plan, count: int | None) -> Prediction:
 
 def _kind(plan: Plan) -> PredictionKind:
     output = plan.bundle.task.output
+    if output == VALUES:
+        return "values"
     if output == OBJECTS:
         return "objects"
     if output == CHIPS:
@@ -145,6 +151,13 @@ def _run_raster(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outc
         class_raster = ClassRaster(stack.enter_context(class_writer(plan)))
         output, tally = _run_rows(plan, runner, class_raster, stack, on_progress, most_px=_PIECE_PX)
     return Outcome("raster", tally, output.first_row)
+
+
+def _run_values(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
+    with ExitStack() as stack:
+        value_raster = ValueRaster(stack.enter_context(value_writer(plan)))
+        output, tally = _run_rows(plan, runner, value_raster, stack, on_progress, most_px=_PIECE_PX)
+    return Outcome("values", tally, output.first_row)
 
 
 def _run_polygons(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
@@ -216,10 +229,13 @@ def label_edges(plan: Plan) -> Sequence[int]:
 
 
 def label_decoder(plan: Plan, most_px: int | None = None) -> Decoder[RowStrip]:
-    """The decoder of class maps, with probabilities if the plan wants them.
+    """The decoder of class maps, with probabilities if the plan wants them, or of maps of values.
 
     It gives rows in pieces of at most `most_px`, or in full width.
     """
+    if plan.bundle.task.output == VALUES:
+        maker = ValueBlendDecoder if plan.request.chips.blend == "hann" else ValueDecoder
+        return maker(plan.bundle.codec_for(VALUES), plan.job.grid, plan.job.aoi, most_px)
     codec, with_probabilities = plan.bundle.codec_for(RASTER), plan.probabilities is not None
     kind = BlendDecoder if plan.request.chips.blend == "hann" else LabelDecoder
     return kind(codec, plan.job.grid, with_probabilities, plan.job.aoi, most_px)
@@ -245,6 +261,25 @@ def class_writer(plan: Plan) -> RasterWriter:
         descriptions=("class",),
         tags=plan.tags,
         classes=plan.bundle.classes,
+        overwrite=plan.request.overwrite,
+        job_key=plan.job_key,
+    )
+
+
+def value_writer(plan: Plan) -> RasterWriter:
+    """The writer of the map of values."""
+    codec = plan.bundle.codec_for(VALUES)
+    units = [info.unit for info in plan.bundle.classes.value_infos]
+    repeats = len(codec.band_names) // len(units)
+    return RasterWriter(
+        plan.out,
+        plan.scene.native,
+        dtype="float32",
+        count=len(codec.band_names),
+        nodata=math.nan,
+        descriptions=codec.band_names,
+        tags=plan.tags,
+        units=units * repeats,
         overwrite=plan.request.overwrite,
         job_key=plan.job_key,
     )
@@ -355,6 +390,7 @@ _RUNS: dict[OutputKind, Callable[[Plan, ChipRunner, OnProgress], Outcome]] = {
     RASTER: _run_labels,
     OBJECTS: _run_objects,
     CHIPS: _run_chips,
+    VALUES: _run_values,
 }
 
 
@@ -382,6 +418,6 @@ def prediction_of(plan: Plan, outcome: Outcome, seconds: float) -> Prediction:
         skipped=outcome.tally.skipped,
         kept=kept,
         seconds=seconds,
-        totals=() if outcome.kind == "chips" else class_totals(plan.out),
+        totals=() if outcome.kind in _WITHOUT_TOTALS else class_totals(plan.out),
         notes=(*notes, *outcome.notes),
     )

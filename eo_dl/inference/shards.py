@@ -27,7 +27,7 @@ from ..io.scene import Scene, SceneSources, open_scenes
 from ..mosaic.labelmosaic import RowStrip
 from ..networks.compute import Compute
 from ..postprocessing.cleanup import Cleanup
-from ..tasks import CHIPS, OBJECTS, RASTER, OutputKind
+from ..tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
 from .assembly import assemble_plan, pack_strip
 from .backends.backend import Backend, EngineFacts
 from .backends.choice import BackendName
@@ -454,6 +454,7 @@ _STORERS: dict[OutputKind, Callable[[Plan, range, Backend, OnProgress], Tally]] 
     RASTER: _store_labels,
     OBJECTS: _store_objects,
     CHIPS: _store_cells,
+    VALUES: _store_labels,
 }
 
 

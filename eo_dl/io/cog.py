@@ -28,6 +28,7 @@ from ..core.pixelgrid import PixelGrid
 from ..errors import SceneError, WriteError
 from .atomic import write_bytes
 from .gdal import libtiff_complaints, open_dataset, quietly, small_cache
+from .rowstatistics import PlaneStatistics
 from .spill import RasterLayout, WrittenRows
 from .xmltree import element, to_xml
 
@@ -58,6 +59,10 @@ class RasterFacts:
     """A name per band, or empty."""
     scales: tuple[float, ...] = ()
     """A scale factor per band, or empty."""
+    units: tuple[str, ...] | None = None
+    """The unit of each band of a raster of values; None for all other rasters."""
+    statistics: tuple[PlaneStatistics, ...] = ()
+    """What the bands hold, or empty."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Metadata of the file: provenance."""
     categorical: bool = True
@@ -179,6 +184,11 @@ def _raw_band(rows_name: str, facts: RasterFacts, index: int) -> Element:
     if facts.scales:
         band.append(element("Offset", text="0"))
         band.append(element("Scale", text=repr(facts.scales[index])))
+    if facts.units is not None and facts.units[index]:
+        band.append(element("UnitType", text=facts.units[index]))
+    if facts.statistics and facts.statistics[index].count:
+        items = facts.statistics[index].gdal_items().items()
+        band.insert(0, element("Metadata", children=[element("MDI", {"key": k}, text=v) for k, v in items]))
     band.append(element("ColorInterp", text="Gray" if index == 0 else "Undefined"))
     band.append(element("SourceFilename", {"relativeToVRT": "1"}, text=rows_name))
     band.append(element("ImageOffset", text=str(index * layout.width * pixel_bytes)))
@@ -202,6 +212,7 @@ def _differences(dataset: rasterio.DatasetReader, facts: RasterFacts) -> list[st
         "CRS": same_place(dataset.crs, facts.grid),
         "band names": not facts.descriptions or names == facts.descriptions,
         "scales": not facts.scales or tuple(dataset.scales) == facts.scales,
+        "units": facts.units is None or tuple(unit or "" for unit in dataset.units) == facts.units,
         "tags": all(tags.get(key) == value for key, value in facts.tags.items()),
     }
     return [name for name, same in checks.items() if not same]

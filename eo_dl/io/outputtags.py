@@ -6,6 +6,7 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 from xml.etree.ElementTree import ParseError
@@ -18,7 +19,9 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from ..core.chiprules import ChipClassRule, Crowded, OneObjectRule
+from ..core.classes import ClassSet
 from ..core.pixelgrid import PixelGrid
+from ..core.valueinfo import ValueInfo
 from ..errors import EoDlError
 from .discover import own_path
 
@@ -33,7 +36,10 @@ BANDS_TAG = "bands"
 VALID_TAG = "valid"
 """Tag: the rule by which pixels of the scene were valid (`SceneOptions.valid`); none: "all"."""
 KIND_TAG = "output"
-"""Tag: what the features of a prediction are, if not objects: "chips"."""
+"""Tag: what a prediction holds, if not classes of pixels or objects: "chips" or "values"."""
+VALUES_TAG = "values"
+"""Tag of a map of values: a JSON list of name, unit and valid range of each value, in the order of the bands.
+The ends of their intervals follow, if there are any."""
 UNLIKE_TAG = "unlike_training"
 """Tag: how the scene differs from what the model was trained on."""
 TRAINED_TAG = "trained_ground"
@@ -45,6 +51,22 @@ MIN_SCORE_TAG = "min_score"
 """Tag: objects below this score were left out of a prediction."""
 _MULTI_LABEL_TAG, _MIN_COVER_TAG = "multi_label", "min_cover"
 _CROWDED_TAG, _MIN_VISIBLE_TAG = "one_object", "min_visible"
+
+
+def values_tag(classes: ClassSet) -> str:
+    """The value of `VALUES_TAG`."""
+    named = zip(classes.names, classes.value_infos, strict=True)
+    return json.dumps([{"name": name, **asdict(info)} for name, info in named], ensure_ascii=False)
+
+
+def read_values_tag(text: str | None) -> ClassSet | None:
+    """The values in a tag; None if it is missing, or a tag of that name by other software."""
+    try:
+        items = json.loads(text or "")
+        values = {str(item.pop("name")): ValueInfo(**item) for item in items}
+        return ClassSet.of_values(values)
+    except (ValueError, TypeError, KeyError, AttributeError, EoDlError):
+        return None
 
 
 def class_rule_tags(rule: ChipClassRule) -> dict[str, str]:

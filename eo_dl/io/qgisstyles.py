@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Literal
 from xml.etree.ElementTree import Element
 
+import numpy as np
+
 from ..core.classes import ClassSet, rgb_of
+from ..core.valuecolors import RAMP
+from .rowstatistics import PlaneStatistics
 from .xmltree import element, to_xml
 
 MARK = "<!-- written by eo_dl -->"
@@ -105,13 +109,32 @@ def classes_tag(classes: ClassSet) -> str:
 
 def probability_raster_qml(band: int = 1) -> str:
     """The style of a probability raster: one band from light to dark instead of an RGB of the first three."""
+    return _pseudocolor_qml(_PROBABILITY_COLORS, band)
+
+
+def value_raster_qml(shown: PlaneStatistics, band: int = 1) -> str:
+    """The style of a raster of values: one band in the colours of `RAMP`, over the middle of its numbers.
+
+    Args:
+        shown: What the band holds.
+        band: 1-based number of the band.
+    """
+    low, high = shown.middle
+    steps = np.linspace(low, high, len(RAMP)).tolist()
+    stops = [(f"{value:.7g}", color, f"{value:.4g}") for value, color in zip(steps, RAMP, strict=True)]
+    return _pseudocolor_qml(stops, band)
+
+
+def _pseudocolor_qml(stops: Sequence[tuple[str, str, str]], band: int) -> str:
+    """The style of one band in colours between stops of value, colour and label, ascending."""
     items = [
         element("item", {"value": value, "color": color, "alpha": "255", "label": label})
-        for value, color, label in _PROBABILITY_COLORS
+        for value, color, label in stops
     ]
+    lowest, highest = stops[0][0], stops[-1][0]
     ramp = element(
         "colorrampshader",
-        {"colorRampType": "INTERPOLATED", "minimumValue": "0", "maximumValue": "254"},
+        {"colorRampType": "INTERPOLATED", "minimumValue": lowest, "maximumValue": highest},
         items,
     )
     renderer = element(
@@ -121,8 +144,8 @@ def probability_raster_qml(band: int = 1) -> str:
             "band": str(band),
             "opacity": "1",
             "alphaBand": "-1",
-            "classificationMin": "0",
-            "classificationMax": "254",
+            "classificationMin": lowest,
+            "classificationMax": highest,
         },
         [element("rastershader", children=[ramp])],
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +34,9 @@ from .qgisstyles import (
     class_raster_qml,
     classes_tag,
     probability_raster_qml,
+    value_raster_qml,
 )
+from .rowstatistics import band_statistics
 from .spill import RasterLayout, Spill
 
 _BLOCK_BYTES = 8 * 2**20
@@ -55,6 +58,8 @@ class RasterWriter:
         descriptions: A name per band.
         tags: Metadata: provenance.
         classes: The classes of a class map, whose style is written beside it.
+        units: The unit of each band of a raster of values, "" for plain numbers; its bands then get
+            statistics, and its first band a style from them.
         scales: A scale factor per band. Without `classes`, the raster is styled as probabilities.
         overwrite: Replace an existing file.
         job_key: Identifies everything the pixels depend on. Rows of a killed run with the same key are kept:
@@ -77,6 +82,7 @@ class RasterWriter:
         tags: Mapping[str, str] | None = None,
         classes: ClassSet | None = None,
         scales: Sequence[float] | None = None,
+        units: Sequence[str] | None = None,
         overwrite: bool = False,
         job_key: str | None = None,
     ) -> None:
@@ -94,10 +100,16 @@ class RasterWriter:
             nodata=nodata,
             descriptions=tuple(descriptions),
             scales=tuple(map(float, scales or ())),
+            units=None if units is None else tuple(units),
             tags=all_tags,
             categorical=categorical,
         )
-        for name, values in (("descriptions", self.facts.descriptions), ("scales", self.facts.scales)):
+        given = {
+            "descriptions": self.facts.descriptions,
+            "scales": self.facts.scales,
+            "units": self.facts.units or (),
+        }
+        for name, values in given.items():
             if len(values) not in (0, count):
                 raise ValueError(f"expected {count} {name}, found {len(values)}")
         with ExitStack() as stack:
@@ -150,6 +162,9 @@ class RasterWriter:
                 f"{self.path}: expected {self.facts.layout.height} rows, {self.done_rows} were written"
             )
         with disk_errors(self.path):
+            if self.facts.units is not None:
+                found = band_statistics(self._spill.rows_path, self.facts.layout)
+                self.facts = replace(self.facts, statistics=found)
             finished = assemble(self._spill.rows_path, self._spill.written, self.facts, self.path)
             _remove_stale_sidecars(self.path)
             # The map comes last, or a run killed here would leave one without its style for good. That of
@@ -165,6 +180,8 @@ class RasterWriter:
         if self._classes is not None:
             _write_text(self.path.with_name(self.path.name + ".aux.xml"), class_raster_aux_xml(self._classes))
             write_style(self.path, class_raster_qml(self._classes), self._overwrite)
+        elif self.facts.units is not None:
+            write_style(self.path, value_raster_qml(self.facts.statistics[0]), self._overwrite)
         elif self.facts.scales:
             write_style(self.path, probability_raster_qml(), self._overwrite)
 

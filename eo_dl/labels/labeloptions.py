@@ -49,6 +49,11 @@ class LabelOptions:
     """Class names in order ("water,woods"), values to merge or rename ("building=1|2"), colours
     ("Road=#6EC1E4"), values to ignore ("-9"); "*" is all others; or a file with one class per line."""
 
+    values: Sequence[str] | str | None = None
+    """Numbers to learn in place of classes: fields of a vector layer, or names for the bands of a raster,
+    each NAME, NAME:UNIT or NAME:UNIT:LOW..HIGH ("height:m:0..60", "share::0..1"); "none": read classes
+    (default: classes, unless a raster has one band of numbers with fractions)."""
+
     unlabelled: Unlabelled = "background"
     """How ground without a label is treated; "ignore" leaves it out of training and scores."""
 

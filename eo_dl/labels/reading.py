@@ -1,15 +1,16 @@
-"""`read_labels`: annotations of any format as one `LabelSet`."""
+"""`read_labels` and `read_values`: annotations of any format as one `LabelSet`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..core.labeloutlines import MapOutlines
 from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
 from ..core.rasterlabels import RasterLabels
+from ..core.valueinfo import ValueInfo
 from ..errors import LabelError
 from ..io.vectorlayers import layer_length
 from .classrequest import ClassRequest, parse_classes
@@ -18,8 +19,17 @@ from .labelcolors import in_colors_of_layer
 from .labeloptions import Crowds, LabelOptions, ReadingOptions, Sizes, Unlabelled
 from .labelsources import Sources, find_sources
 from .projectlayout import ANNOTATED, LABELS, is_project
+from .raster.valuerasters import holds_fractions, read_value_rasters
 from .records import Records, label_set
+from .valuerequest import NO_VALUES, parse_values
+from .vector.fields import NO_FIELD
+from .vector.valuefields import with_values
 from .vector.vectorlabels import read_areas
+
+_GUESS = (
+    "the labels are numbers with fractions, so they are read as values (task regression) and not as classes; "
+    "change it with `values`, which also names them, their unit and range (height:m:0..60)"
+)
 
 LabelFiles = str | Path | Sequence[str | Path]
 """A label file, a folder, a pattern, or a list of these."""
@@ -48,7 +58,8 @@ def read_labels(
     ids or colours, Pascal VOC, COCO, YOLO, DOTA, Label Studio, CVAT, LabelMe, CSV boxes, and labels of whole
     images: a CSV of file and class (several with `;` or `|` between), or ROOT/CLASS/NAME.jpg. Of a labelling
     project (`labels start`) the layer `labels` is read; labels are complete in the areas of its layer
-    `annotated`, unless that is empty. The parameters are the fields of `LabelOptions`.
+    `annotated`, unless that is empty. A raster of one band whose numbers have fractions is read as values, as
+    by `read_values`. The parameters are fields of `LabelOptions`.
 
     Args:
         source: Label files of one format. A label set is returned as it is.
@@ -100,6 +111,58 @@ def read_labels(
     return labels_of(source, options)
 
 
+def read_values(
+    source: LabelFiles,
+    values: Sequence[str] | str,
+    *,
+    layer: str | None = None,
+    where: str | None = None,
+    label_crs: str | None = None,
+    buffer_m: float | None = None,
+    annotated: str | Path | None = None,
+    accept_shift_m: float | None = None,
+    format: str | None = None,
+) -> LabelSet:
+    """Labels that are numbers (heights, shares, yields) and not classes, as one label set.
+
+    A raster of numbers may lie on any grid and in any CRS: a scene gets the mean of the ground of each pixel.
+    Of polygons, and of points with a radius, the numbers are those in their fields. Ground without a number,
+    or with one outside its valid range, is ignored.
+
+    Args:
+        source: Rasters or vector layers.
+        values: Names for the bands of the raster in order, or fields of the layer, each NAME, NAME:UNIT or
+            NAME:UNIT:LOW..HIGH: "height:m:0..60", "share::0..1". A list, or text with commas between them.
+        layer: As for `read_labels`.
+        where: As for `read_labels`.
+        label_crs: As for `read_labels`.
+        buffer_m: Radius in metres on the ground by which points and lines become areas.
+        annotated: As for `read_labels`.
+        accept_shift_m: As for `read_labels`.
+        format: As for `read_labels`.
+
+    Returns:
+        The labels; their `notes` report what was found, and what is ignored.
+
+    Raises:
+        LabelError: The files cannot be read, or hold no such numbers.
+
+    Example:
+        >>> labels = read_values("canopy.tif", "height:m:0..60")  # doctest: +SKIP
+    """
+    options = LabelOptions(
+        values=values,
+        layer=layer,
+        where=where,
+        label_crs=label_crs,
+        buffer_m=buffer_m,
+        annotated=annotated,
+        accept_shift_m=accept_shift_m,
+        format=format,
+    )
+    return labels_of(source, options)
+
+
 def labels_of(
     source: LabelSet | LabelFiles, options: LabelOptions, *, images: Sequence[str] = ()
 ) -> LabelSet:
@@ -122,9 +185,10 @@ def labels_of(
     spec = None if options.classes is None else parse_classes(options.classes)
     sources = find_sources(source, options.format, images)
     _refuse_useless(options, sources)
-    labels = _read(sources, reading, spec)
+    values = _values_request(options, sources)
+    labels = _read(sources, reading, spec) if values is None else _read_values(sources, reading, values)
     single = sources.format.vector and len(sources.paths) == 1
-    if single:
+    if single and values is None:
         labels = _in_own_colors(labels, Path(sources.paths[0]), options.layer, spec)
     if options.annotated is not None:
         return _with_annotated(labels, Path(options.annotated))
@@ -143,6 +207,51 @@ def _read(sources: Sources, options: ReadingOptions, request: ClassRequest | Non
     if isinstance(labels, MapLabels):
         return replace(labels, accept_shift_m=options.accept_shift_m)
     return labels
+
+
+_OneValue = Mapping[str, ValueInfo] | None
+"""The values of a label set; None: the one band of its rasters, by its own name."""
+
+
+@dataclass(frozen=True)
+class _ValuesRequest:
+    """That numbers are wanted."""
+
+    values: _OneValue
+    notes: tuple[str, ...] = ()
+
+
+def _values_request(options: LabelOptions, sources: Sources) -> _ValuesRequest | None:
+    """The numbers that are wanted; None: classes are.
+
+    Raises `LabelError` where numbers are asked for and the labels can have none, or classes as well.
+    """
+    rasters, asked = sources.format.read_rasters is not None, options.values
+    if asked is None:
+        fractions = rasters and options.classes is None and holds_fractions(sources.paths[0])
+        return _ValuesRequest(None, (_GUESS,)) if fractions else None
+    if asked == NO_VALUES:
+        return None
+    if not rasters and not sources.format.vector:
+        raise LabelError(
+            f"{sources.name}: `values` does not apply to labels of the format {sources.format.name}; leave "
+            "it out"
+        )
+    for name in ("classes", "class_field"):
+        if getattr(options, name) is not None:
+            raise LabelError(
+                f"{sources.name}: `values` reads numbers and `{name}` classes; leave one of them out"
+            )
+    return _ValuesRequest(parse_values(asked))
+
+
+def _read_values(sources: Sources, options: ReadingOptions, request: _ValuesRequest) -> LabelSet:
+    """Labels whose numbers are learnt."""
+    if sources.format.read_rasters is not None:
+        rasters = read_value_rasters(sources.paths, request.values, sources.name)
+        return replace(rasters, notes=(*sources.notes, *request.notes, *rasters.notes))
+    plain = replace(options, attributes=True, class_field=NO_FIELD, unlabelled="ignore")
+    return with_values(_read(sources, plain, None), request.values or {})
 
 
 def read_records(sources: Sources, options: ReadingOptions) -> Records:

@@ -1,4 +1,4 @@
-"""Class maps of chips, assembled on the scene's grid one row of chips at a time.
+"""Class maps and maps of values of chips, assembled on the scene's grid one row of chips at a time.
 
 Each chip contributes exactly the pixels of its keep window. Keep windows partition the scene, so every pixel
 is written once: no accumulators, no weights, no division, uint8 throughout. The only state is the strip of
@@ -12,10 +12,11 @@ be added as a second class with the same `add`, `skip` and `RowStrip`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from ..core.arraytypes import UInt8Array
+from ..core.arraytypes import Float32Array, UInt8Array
 from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
 
@@ -28,8 +29,9 @@ class RowStrip:
     """First row of the strip."""
     labels: UInt8Array
     """(rows, W) class ids, 255 = nodata."""
-    planes: UInt8Array | None = None
-    """(K, rows, W) quantized probabilities, or None if they were not requested."""
+    planes: UInt8Array | Float32Array | None = None
+    """(K, rows, W) quantized probabilities, or None if they were not requested; of a map of values the
+    numbers in float32, NaN where there is none."""
     col0: int = 0
     """First column of the strip."""
 
@@ -55,26 +57,36 @@ class LabelMosaic:
         grid: The chip grid of the scene.
         planes: Number of probability planes per chip; 0 for none.
         most_px: Strips are cut into pieces at most so wide, or of one chip; None: they have full width.
+        plane_dtype: "uint8" for quantized probabilities, "float32" for values, which are NaN in skipped
+            cells.
     """
 
-    def __init__(self, grid: ChipGrid, planes: int = 0, most_px: int | None = None) -> None:
+    def __init__(
+        self,
+        grid: ChipGrid,
+        planes: int = 0,
+        most_px: int | None = None,
+        plane_dtype: Literal["uint8", "float32"] = "uint8",
+    ) -> None:
         self.grid = grid
-        self._plane_count = planes
+        self._plane_count, self._plane_dtype = planes, plane_dtype
         self._runs = grid.column_runs(most_px)
         self._next_run = 0
         self._row: int | None = None  # first row of the open strip
         self._col0 = 0
         self._missing_cols: set[int] = set()
         self._labels: UInt8Array
-        self._planes: UInt8Array | None = None
+        self._planes: UInt8Array | Float32Array | None = None
 
-    def add(self, cell: Cell, labels: UInt8Array, planes: UInt8Array | None = None) -> RowStrip | None:
+    def add(
+        self, cell: Cell, labels: UInt8Array, planes: UInt8Array | Float32Array | None = None
+    ) -> RowStrip | None:
         """Insert the keep window of a chip.
 
         Args:
             cell: The chip's cell.
             labels: (size, size) class ids of the whole chip.
-            planes: (K, size, size) quantized probabilities of the whole chip.
+            planes: (K, size, size) quantized probabilities, or values, of the whole chip.
 
         Returns:
             The strip of rows if this chip completed it.
@@ -93,7 +105,7 @@ class LabelMosaic:
         self._enter(cell)
         return self._strip_if_complete()
 
-    def _check_shapes(self, labels: UInt8Array, planes: UInt8Array | None) -> None:
+    def _check_shapes(self, labels: UInt8Array, planes: UInt8Array | Float32Array | None) -> None:
         size = self.grid.size_px
         if labels.shape != (size, size) or labels.dtype != np.uint8:
             raise ValueError(
@@ -123,7 +135,9 @@ class LabelMosaic:
         shape = (cell.keep.height, edges[-1] - edges[0])
         # New arrays for every strip: a returned strip belongs to its writer, perhaps in another thread.
         self._labels = np.full(shape, IGNORE_ID, np.uint8)
-        self._planes = np.zeros((self._plane_count, *shape), np.uint8) if self._plane_count else None
+        if self._plane_count:
+            fill = 0 if self._plane_dtype == "uint8" else np.nan
+            self._planes = np.full((self._plane_count, *shape), fill, self._plane_dtype)
 
     def _strip_if_complete(self) -> RowStrip | None:
         if self._missing_cols or self._row is None:

@@ -51,6 +51,11 @@ class Cleanup:
                 raise ConfigError(f"`{name}`: expected 0 or more, found {value:g}")
 
     @property
+    def stated(self) -> tuple[str, ...]:
+        """Names of what was set."""
+        return tuple(item.name for item in fields(self) if getattr(self, item.name) is not None)
+
+    @property
     def changes_pixels(self) -> bool:
         """Whether pixels of a class map change."""
         return bool(self.sieve_px or self.fill_holes_m2 or self.min_area_m2)

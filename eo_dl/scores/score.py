@@ -15,6 +15,11 @@ _TITLES = {
     "iou": "IoU",
     "f1": "F1",
     "ap": "AP",
+    "r2": "R²",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "coverage": "share inside intervals",
+    "interval_width": "width of intervals",
     "ap50": "AP at IoU 0.5",
     "ap50_95": "AP at IoU 0.5 to 0.95",
 }

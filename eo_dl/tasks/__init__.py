@@ -7,8 +7,8 @@ import importlib
 from pathlib import Path
 
 from ..errors import ConfigError
-from .codecs import ChipCodec, Codec, ObjectCodec, RasterCodec
-from .outputkind import CHIPS, OBJECTS, RASTER, OutputKind
+from .codecs import ChipCodec, Codec, ObjectCodec, RasterCodec, ValueCodec
+from .outputkind import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
 from .task import USUAL_LR, NetworkInputs, Task, TaskConfig, codec_for
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "OBJECTS",
     "RASTER",
     "USUAL_LR",
+    "VALUES",
     "ChipCodec",
     "Codec",
     "NetworkInputs",
@@ -24,6 +25,7 @@ __all__ = [
     "RasterCodec",
     "Task",
     "TaskConfig",
+    "ValueCodec",
     "available_tasks",
     "codec_for",
     "load_task",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from typing_extensions import TypeVar
 
-from ..core.arrays import BoxTarget, ChipTarget, MaskTarget, Objects, TargetT
+from ..core.arrays import BoxTarget, ChipTarget, MaskTarget, Objects, TargetT, ValueTarget
 from ..core.arraytypes import AnyArray, Float32Array, UInt8Array
 from ..core.chiprules import ChipClassRule, OneObjectRule
 from ..core.classes import ClassSet
@@ -18,7 +18,10 @@ RawArrays = Mapping[str, AnyArray]
 ClassMap = UInt8Array
 """(H, W) class ids, 255 = ignore."""
 Answer = ClassMap | Objects | Float32Array
-"""A prediction in the form that scorers compare: a class map, objects, or class probabilities (K,)."""
+"""A prediction in the form that scorers compare: a class map, objects, class probabilities (K,), or numbers
+(K, H, W), of which a prediction may have 3 K: the values and the ends of their intervals."""
+VALUES_NAME = "values"
+"""Name of the raw output of networks that give numbers."""
 AnswerT_co = TypeVar("AnswerT_co", covariant=True, default=Any)
 
 
@@ -74,6 +77,29 @@ class ChipCodec(Codec[ChipTarget, Float32Array], Protocol):
 
     def decode(self, raw: RawArrays) -> Float32Array:
         """(K,) probabilities; they sum to 1 unless a chip may have several classes."""
+        ...
+
+
+class ValueCodec(Codec[ValueTarget, Float32Array], Protocol):
+    """A codec of maps of values: numbers with a unit. `truth` is NaN where a number is not known."""
+
+    @property
+    def has_intervals(self) -> bool:
+        """True where a prediction also has the ends of an interval for each value."""
+        ...
+
+    @property
+    def spreads(self) -> tuple[float, ...]:
+        """(K,) the standard deviation of each value over the train chips; 1 where it is not known."""
+        ...
+
+    @property
+    def band_names(self) -> tuple[str, ...]:
+        """The planes of a prediction, in order: the values, then the lower and the upper ends."""
+        ...
+
+    def decode(self, raw: RawArrays) -> Float32Array:
+        """(K, H, W) numbers, or (3 K, H, W) with the ends of their intervals."""
         ...
 
 

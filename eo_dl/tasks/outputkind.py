@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from ..core.chipgrid import ChipGrid, SquareGrid
-from .codecs import ChipCodec, CodecT, ObjectCodec, RasterCodec
+from .codecs import ChipCodec, CodecT, ObjectCodec, RasterCodec, ValueCodec
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,13 @@ class OutputKind(Generic[CodecT]):
     default_suffix: str
     """Suffix of an output whose name is not chosen by the user."""
     writes_rasters: bool
-    """True where predictions and their probabilities can be written as rasters."""
+    """True where predictions can be written as rasters."""
+    writes_vectors: bool
+    """True where predictions can be written as vectors."""
+    has_probabilities: bool
+    """True where classes have probabilities that can be written as a raster."""
+    blends: bool
+    """True where what overlapping chips say of a pixel can be averaged."""
     bfloat16: bool
     """True where bfloat16 is precise enough to predict with."""
     chip_grid: type[ChipGrid]
@@ -42,6 +48,9 @@ RASTER: OutputKind[RasterCodec] = OutputKind(
     gives="class maps",
     default_suffix=".tif",
     writes_rasters=True,
+    writes_vectors=True,
+    has_probabilities=True,
+    blends=True,
     bfloat16=True,
     chip_grid=ChipGrid,
     class_folders=False,
@@ -54,6 +63,9 @@ OBJECTS: OutputKind[ObjectCodec] = OutputKind(
     gives="objects",
     default_suffix=".gpkg",
     writes_rasters=False,
+    writes_vectors=True,
+    has_probabilities=False,
+    blends=False,
     bfloat16=False,  # box coordinates need more than its 8 bits
     chip_grid=ChipGrid,
     class_folders=False,
@@ -66,6 +78,9 @@ CHIPS: OutputKind[ChipCodec] = OutputKind(
     gives="classes of whole chips",
     default_suffix=".gpkg",
     writes_rasters=True,
+    writes_vectors=True,
+    has_probabilities=True,
+    blends=False,
     bfloat16=False,
     chip_grid=SquareGrid,
     class_folders=True,
@@ -73,3 +88,18 @@ CHIPS: OutputKind[ChipCodec] = OutputKind(
     step_cost=1,
 )
 """Class probabilities of whole chips."""
+VALUES: OutputKind[ValueCodec] = OutputKind(
+    name="values",
+    gives="maps of values",
+    default_suffix=".tif",
+    writes_rasters=True,
+    writes_vectors=False,
+    has_probabilities=False,
+    blends=True,
+    bfloat16=False,  # its 8 bits would show as steps in a map of heights
+    chip_grid=ChipGrid,
+    class_folders=False,
+    hides_unannotated=False,
+    step_cost=1,
+)
+"""Numbers with a unit for every pixel."""

@@ -28,11 +28,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self
 from pydantic import BaseModel, ConfigDict
 from typing_extensions import TypeVar
 
-from ..core.arrays import BoxTarget, ChipTarget, MaskTarget, Objects, TargetT
+from ..core.arrays import BoxTarget, ChipTarget, MaskTarget, Objects, TargetT, ValueTarget
 from ..core.arraytypes import Float32Array, Float64Array, FloatArray
 from ..core.classes import ClassSet
 from ..errors import ConfigError
-from .codecs import ChipCodec, ClassMap, CodecT, ObjectCodec, RasterCodec
+from .codecs import ChipCodec, ClassMap, CodecT, ObjectCodec, RasterCodec, ValueCodec
 from .outputkind import OutputKind
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class NetworkInputs:
     """(K,) weights of the classes in the loss; None outside training."""
     object_sizes_px: FloatArray | None = None
     """(N, 2) widths and heights of the train boxes; None outside training."""
+    value_moments: tuple[tuple[float, float], ...] | None = None
+    """Mean and standard deviation of each value over the train pixels; None outside training."""
     weights: str | WeightsSource = "none"
     """Initial weights of the backbone: "none", the path of a file, or a source
     (`networks.weightsources.find_weights`)."""
@@ -168,6 +170,7 @@ class Task(Generic[ConfigT, CodecT, TargetT, AnswerT]):
 RasterTask = Task[ConfigT, RasterCodec, MaskTarget, ClassMap]
 ObjectTask = Task[ConfigT, ObjectCodec, BoxTarget, Objects]
 ChipTask = Task[ConfigT, ChipCodec, ChipTarget, Float32Array]
+ValueTask = Task[ConfigT, ValueCodec, ValueTarget, Float32Array]
 
 
 def codec_for(kind: OutputKind[AnyCodecT], task: Task, classes: ClassSet, config: TaskConfig) -> AnyCodecT:

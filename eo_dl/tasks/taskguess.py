@@ -1,5 +1,7 @@
 """Which task the labels of a chip set are meant for, by what was labelled, and why.
 
+Numbers are regression.
+
 Class rasters, and outlines of several classes that cover most of the ground, are land cover: segmentation.
 Labels of whole images are classification, boxes are detection, one box per image is localization. Outlines of
 separate objects are segmentation as well: a class map keeps them apart, learns most in little time, and its
@@ -62,6 +64,8 @@ def guess_task(chips: ChipSet) -> TaskGuess:
     Raises:
         ConfigError: Two tasks fit equally; the message names both.
     """
+    if chips.classes.are_values:
+        return TaskGuess("regression", "the labels are numbers")
     truths = [chips.truth_of(index) for index in range(len(chips.scenes))]
     if any(truth.raster is not None for truth in truths):
         return TaskGuess("segmentation", "the labels are class rasters")

@@ -208,8 +208,12 @@ def window_of(outline: BaseGeometry, size: int) -> tuple[slice, slice]:
     return slice(max(y0 - 1, 0), min(y1 + 2, size)), slice(max(x0 - 1, 0), min(x1 + 2, size))
 
 
-def render(recipe: Recipe, plan: Plan, village: Village, fields: list[BaseGeometry], seed: int) -> np.ndarray:
-    """The scene as digital numbers, (4, size_px, size_px) uint16; 0 only outside the footprint."""
+def render(
+    recipe: Recipe, plan: Plan, village: Village, fields: list[BaseGeometry], seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The scene as digital numbers, (4, size_px, size_px) uint16, 0 only outside the footprint; and the
+    height of what stands on the ground, (size_px, size_px) float32 in metres, NaN there.
+    """
     painter = Painter(recipe, plan, village, seed)
     crowns = [*plan.forest, *village.trees]
     relief = make_relief(recipe.size_px, crowns, village.buildings, village.cars)
@@ -218,7 +222,17 @@ def render(recipe: Recipe, plan: Plan, village: Village, fields: list[BaseGeomet
     painter.roads()
     painter.roofs(relief)
     painter.crowns(relief, crowns)
-    return sense(painter.lit(relief), plan, painter.rng)
+    return sense(painter.lit(relief), plan, painter.rng), heights(relief, plan)
+
+
+def heights(relief: Relief, plan: Plan) -> np.ndarray:
+    """The mean height of each pixel, as a laser scanner's grid has it, in decimetres."""
+    fine = relief.height.shape[0]
+    metres = relief.height.reshape(fine // FINE, FINE, fine // FINE, FINE).mean((1, 3))
+    cols, rows = np.meshgrid(np.arange(fine // FINE) + 0.5, np.arange(fine // FINE) + 0.5)
+    return np.where(shapely.contains_xy(plan.footprint, cols, rows), metres.round(1), np.nan).astype(
+        np.float32
+    )
 
 
 def sense(reflectance: np.ndarray, plan: Plan, rng: np.random.Generator) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Make the sample scenes and their labels: `python sample_data/generator/make.py [--out DIR] [--seed N]`.
 
-Writes train.tif, train_labels.gpkg, test.tif and test_labels.gpkg (see README.md here). Same seed, same
-files.
+Writes train.tif, train_labels.gpkg, train_height.tif, and the same of test (see README.md here). Same seed,
+same files.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ def make_scene(recipe: Recipe, seed: int, out: Path) -> None:
     plan = make_plan(recipe, seed)
     village = make_village(recipe, plan, seed)
     cover = land_cover(recipe, plan, village, seed)
-    pixels = render(recipe, plan, village, [shape for name, shape in cover if name == "field"], seed)
+    pixels, heights = render(recipe, plan, village, [shape for name, shape in cover if name == "field"], seed)
     write_image(out / f"{recipe.name}.tif", recipe, pixels)
+    write_heights(out / f"{recipe.name}_height.tif", recipe, heights)
     write_labels(out / f"{recipe.name}_labels.gpkg", recipe, label_layers(plan, village, cover))
 
 
@@ -134,6 +135,30 @@ def write_image(path: Path, recipe: Recipe, pixels: np.ndarray) -> None:
         file.descriptions, file.scales, file.offsets = BANDS, (SCALE,) * len(BANDS), (0.0,) * len(BANDS)
         file.colorinterp = [ColorInterp.blue, ColorInterp.green, ColorInterp.red, ColorInterp.undefined]
         file.write(pixels)
+
+
+def write_heights(path: Path, recipe: Recipe, heights: np.ndarray) -> None:
+    """Heights above ground in metres as a GeoTIFF of one band."""
+    path.unlink(missing_ok=True)
+    profile = {
+        "driver": "GTiff",
+        "dtype": "float32",
+        "count": 1,
+        "height": recipe.size_px,
+        "width": recipe.size_px,
+        "crs": CRS,
+        "transform": from_origin(*recipe.origin, GSD_M, GSD_M),
+        "nodata": np.nan,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+        "compress": "deflate",
+        "zlevel": 9,
+        "predictor": 3,
+    }
+    with rasterio.open(path, "w", **profile) as file:
+        file.descriptions, file.units = ("height",), ("m",)
+        file.write(heights[None])
 
 
 def write_labels(path: Path, recipe: Recipe, layers: dict[str, gpd.GeoDataFrame]) -> None:

@@ -21,6 +21,7 @@ OWN = {
     "--split": {"labels export", "evaluate", "compare"},
     "--folds": {"train"},
     "--count": {"labels queue"},
+    "--values": {"model import"},
     "--views": {"labels queue"},
     "--workers": {"tile"},
     # Of a map that is summed up, and of its truth.

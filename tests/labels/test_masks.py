@@ -19,10 +19,11 @@ from eo_dl.errors import LabelError
 from eo_dl.io.scene import Scene, open_scene
 from eo_dl.labels.classcover import class_mask
 from eo_dl.labels.coverage import match_labels
+from eo_dl.labels.labeloptions import LabelOptions
 from eo_dl.labels.placement import PlacedLabels
 from eo_dl.labels.raster.masks import read_mask
 from eo_dl.labels.raster.rasterchoice import raster_of
-from eo_dl.labels.reading import read_labels
+from eo_dl.labels.reading import labels_of, read_labels
 from tests.making import CRS as UTM
 from tests.making import NORTH_UP, square, write_polygons, write_raster
 
@@ -252,8 +253,9 @@ def test_images_are_not_taken_for_masks(tmp_path: Path) -> None:
         read_labels(geotiff(tmp_path / "rgb.tif", noise))
     with pytest.raises(LabelError, match="more than 256 different values"):
         read_labels(geotiff(tmp_path / "dem.tif", RNG.integers(0, 9999, (60, 80), np.uint16)))
+    halves = geotiff(tmp_path / "f.tif", np.full((60, 80), 0.5, np.float32))
     with pytest.raises(LabelError, match=r"holds the value 0.5, a label raster has whole.*gdal_translate"):
-        read_labels(geotiff(tmp_path / "f.tif", np.full((60, 80), 0.5, np.float32)))
+        labels_of(halves, LabelOptions(values="none"))
     with pytest.raises(LabelError, match="or is an image"):
         read_labels(geotiff(tmp_path / "pan.tif", RNG.integers(0, 99, (60, 80), np.uint8)))
     Image.fromarray(ids()).save(tmp_path / "m.jpg")

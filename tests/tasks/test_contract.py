@@ -34,7 +34,7 @@ from eo_dl.inference.backends.backend import Scaling
 from eo_dl.inference.backends.choice import make_backend
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import write_layer
-from eo_dl.labels.reading import read_labels
+from eo_dl.labels.reading import read_labels, read_values
 from eo_dl.networks.compute import Compute
 from eo_dl.networks.tasknetwork import TaskNetwork
 from eo_dl.networks.weightsources import find_weights
@@ -43,6 +43,7 @@ from eo_dl.tasks import (
     CHIPS,
     OBJECTS,
     RASTER,
+    VALUES,
     NetworkInputs,
     Task,
     available_tasks,
@@ -93,6 +94,7 @@ def _chips() -> tuple[npt.NDArray[np.float32], list[PixelLabels]]:
                 np.array(ids, np.int64),
                 np.zeros(count, bool),
                 np.arange(count),
+                feature_values=np.array(ids, float).reshape(-1, 1) * [2.0, -3.0],
             )
         )
     return images, labels
@@ -162,6 +164,12 @@ def test_raw_predictions_keep_the_batch_and_decode(task: Task, height: int, widt
         assert answer.shape == (height, width)
         assert answer.dtype == np.uint8
         assert set(np.unique(answer)) <= set(inputs.classes.ids)
+    elif task.output == VALUES:
+        assert isinstance(decoded, np.ndarray)
+        assert decoded.shape == (len(codec.band_names), height, width)
+        assert decoded.dtype == np.float32
+        assert len(codec.band_names) in (len(inputs.classes), 3 * len(inputs.classes))
+        assert codec.answer(_one(raw, 0)).shape[1:] == (height, width)
     elif task.output == OBJECTS:
         assert isinstance(decoded, Objects)
         assert (decoded.boxes >= 0).all()
@@ -267,18 +275,28 @@ def _scene_of_four(task: Task, folder: Path) -> tuple[Path, LabelSet]:
         [np.concatenate([images[0], images[1]], 2), np.concatenate([images[2], images[3]], 2)], 1
     )
     write_geotiff(folder / "scene.tif", pixels, grid, descriptions=BAND_NAMES)
-    names, outlines = [], []
+    names, outlines, numbers = [], [], []
     for place, labels in enumerate(_labels(task)):
         shifted = [translate(one, SIZE * (place % 2), SIZE * (place // 2)) for one in labels.geometries]
         outlines += shifted
         names += [labels.classes.by_id(int(class_id)).name for class_id in labels.class_ids]
+        assert labels.feature_values is not None
+        numbers.append(labels.feature_values)
+    roof, pond = np.concatenate(numbers).T
     frame = geopandas.GeoDataFrame(
-        {"class_name": names},
+        {"class_name": names, "roof": roof, "pond": pond},
         geometry=grid.geometries_to_map(np.array(outlines, object)),
         crs=CRS_OF_SCENE.to_wkt(),
     )
     write_layer(folder / "truth.gpkg", frame)
-    return folder / "scene.tif", read_labels(folder / "truth.gpkg", class_field="class_name")
+    return folder / "scene.tif", _read_truth(task, folder / "truth.gpkg")
+
+
+def _read_truth(task: Task, path: Path) -> LabelSet:
+    """The labels of `_scene_of_four`, as classes or as numbers."""
+    if task.output == VALUES:
+        return read_values(path, ["roof", "pond"])
+    return read_labels(path, class_field="class_name")
 
 
 def _finds_one_object(task: Task) -> bool:
@@ -306,7 +324,7 @@ def test_a_scene_of_the_chips_learnt_by_heart_is_predicted_and_evaluated(task: T
     )
     report = evaluate(prediction, truth, chips=chips, split="train")
     assert report.score(task.primary_score).value > 0.8
-    same_truth = read_labels(tmp_path / "truth.gpkg", class_field="class_name")
+    same_truth = _read_truth(task, tmp_path / "truth.gpkg")
     again = evaluate(prediction.path, same_truth, chips=chips, split="train")
     values = [
         {(score.name, score.class_name): score.value for score in one.scores} for one in (report, again)

@@ -76,6 +76,11 @@ def check_with_model(
         InputError: A scene does not fit the model, as in `predict`.
     """
     bundle = load_model(model)
+    if bundle.task.output not in _JUDGES:
+        raise LabelError(
+            f"{bundle.path}: a {bundle.task.name} model gives {bundle.task.output.gives}, by which no labels "
+            "are judged; omit `model`, and look at the residuals of `evaluate`"
+        )
     judge, kinds = _JUDGES[bundle.task.output]
     _check_kind(labels, bundle, kinds)
     matched = match_labels(labels, scenes).labels

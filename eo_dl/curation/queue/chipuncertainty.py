@@ -11,6 +11,9 @@ tasks:
   ("BALD", Houlsby et al. 2011, with views instead of dropout). For objects: the change of an object's score
   from view to view; an object that another view does not show changes by its whole score.
 
+Numbers have no classes: all three measures are what the views disagree about, the standard deviation of the
+views over that of the train chips, averaged over the most uncertain pixels.
+
 An object is a decision between two classes, present or not, with its score as probability. The value of a
 chip is the sum over its `OBJECTS` most uncertain objects, divided by that number.
 """
@@ -52,6 +55,26 @@ class Uncertainty:
 
     class_shares: tuple[float, ...] = ()
     """(K,) the share of each class in the uncertainty; they sum to 1, or are all 0."""
+
+
+def value_uncertainty(views: Sequence[FloatArray], spreads: Sequence[float], valid: BoolArray) -> Uncertainty:
+    """The uncertainty of numbers.
+
+    Args:
+        views: For each view numbers (K, H, W) in the frame of the chip.
+        spreads: (K,) the standard deviation of each value over the train chips.
+        valid: (H, W) which pixels count.
+    """
+    if not valid.any():
+        return Uncertainty(0.0, 0.0, 0.0, (0.0,) * len(spreads))
+    deviations = np.stack(views).astype(np.float64).std(axis=0)[:, valid]
+    relative = np.clip(deviations / np.array(spreads)[:, None], 0, 1)
+    most = max(1, math.ceil(UNCERTAIN_SHARE * relative.shape[1]))
+    of_values = np.sort(relative, axis=1)[:, -most:].mean(axis=1)
+    total = float(of_values.sum())
+    shares = tuple((of_values / total).tolist()) if total else (0.0,) * len(spreads)
+    value = float(of_values.mean())
+    return Uncertainty(value, value, value, shares)
 
 
 def probability_uncertainty(views: Sequence[FloatArray], valid: BoolArray | None = None) -> Uncertainty:

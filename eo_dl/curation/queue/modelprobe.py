@@ -19,12 +19,13 @@ from ...inference.backends.choice import make_backend
 from ...inference.backends.onnxmember import gives_features
 from ...io.scene import Scene, SceneReader
 from ...networks.compute import Compute
-from ...tasks import CHIPS, OBJECTS, RASTER, OutputKind
+from ...tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
 from .chipuncertainty import (
     Uncertainty,
     multi_label_uncertainty,
     object_uncertainty,
     probability_uncertainty,
+    value_uncertainty,
 )
 
 NetworkOutput = Mapping[str, AnyArray]
@@ -159,10 +160,18 @@ def _chip_uncertainty(bundle: Bundle, looks: Looks, valid: BoolArray) -> Uncerta
     return probability_uncertainty(probabilities)
 
 
+def _value_map_uncertainty(bundle: Bundle, looks: Looks, valid: BoolArray) -> Uncertainty:
+    codec = bundle.codec_for(VALUES)
+    count = len(codec.classes)
+    planes = [view.undo(codec.decode(output))[:count] for view, output in looks]
+    return value_uncertainty(planes, codec.spreads, valid)
+
+
 _ESTIMATES: dict[OutputKind, Callable[[Bundle, Looks, BoolArray], Uncertainty]] = {
     RASTER: _class_map_uncertainty,
     OBJECTS: _objects_uncertainty,
     CHIPS: _chip_uncertainty,
+    VALUES: _value_map_uncertainty,
 }
 
 

@@ -1,6 +1,7 @@
 """Engines made of others: several views of each chip, or several models, as one.
 
-Probabilities are averaged, and handed on as the logits that give them, so that decoders see one network.
+Probabilities are averaged, and handed on as the logits that give them, so that decoders see one network;
+values are averaged as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from ...core.arraytypes import AnyArray, BoolArray, Float32Array
 from ...core.chipviews import VIEWS, channels_last
+from ...tasks.codecs import VALUES_NAME
 from ..batches import Buffer
 from .backend import Backend, Scaling, numpy_buffer
 
@@ -44,15 +46,16 @@ class ViewsBackend:
 
     def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
         """See `Backend`."""
-        probabilities = []
+        answers = _Answers(self._multi_label)
         for view in self._views:
             seen = channels_last(view.apply(pixels))
-            raw = self._backend.run(seen, np.ascontiguousarray(view.apply(valid)), scaling)
-            of_view = to_probabilities(raw[LOGITS], self._multi_label)
-            if of_view.ndim == 4:  # a class map lies in the frame of the view
+            of_view = answers.numbers(
+                self._backend.run(seen, np.ascontiguousarray(view.apply(valid)), scaling)
+            )
+            if of_view.ndim == 4:  # a map lies in the frame of the view
                 of_view = np.asarray(view.undo(of_view), np.float32)
-            probabilities.append(of_view)
-        return {LOGITS: to_logits(np.mean(probabilities, axis=0), self._multi_label)}
+            answers.add(of_view)
+        return answers.mean()
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,12 @@ class EnsembleBackend:
 
     def run(self, pixels: AnyArray, valid: BoolArray, scaling: Scaling) -> Mapping[str, AnyArray]:
         """See `Backend`."""
-        probabilities = []
+        answers = _Answers(self._multi_label)
         for member in self._members:
             # An engine that normalizes by itself leaves pixels as they are with a gain of 1.
             raw = member.backend.run(self._renormalized(pixels, valid, member), valid, self._unchanged)
-            probabilities.append(to_probabilities(raw[LOGITS], self._multi_label))
-        return {LOGITS: to_logits(np.mean(probabilities, axis=0), self._multi_label)}
+            answers.add(answers.numbers(raw))
+        return answers.mean()
 
     def _renormalized(self, pixels: AnyArray, valid: BoolArray, member: Member) -> AnyArray:
         first = self._members[0]
@@ -113,6 +116,33 @@ class EnsembleBackend:
         shift = ((first.mean - member.mean) / member.std)[:, None, None]
         changed = np.asarray(pixels, np.float32) * gain + shift
         return np.where(valid[:, None], changed, np.float32(0))
+
+
+class _Answers:
+    """What several views or models say of the same chips: probabilities, or values as they are."""
+
+    def __init__(self, multi_label: bool) -> None:
+        self._multi_label = multi_label
+        self._are_values = False
+        self._all: list[Float32Array] = []
+
+    def numbers(self, raw: Mapping[str, AnyArray]) -> Float32Array:
+        """What can be averaged of one answer."""
+        self._are_values = VALUES_NAME in raw
+        if self._are_values:
+            return np.asarray(raw[VALUES_NAME], np.float32)
+        return to_probabilities(raw[LOGITS], self._multi_label)
+
+    def add(self, numbers: Float32Array) -> None:
+        """Take the numbers of a view, turned back, or of a model."""
+        self._all.append(numbers)
+
+    def mean(self) -> Mapping[str, AnyArray]:
+        """The mean, under the name of the network's own output."""
+        mean = np.mean(self._all, axis=0)
+        if self._are_values:
+            return {VALUES_NAME: mean}
+        return {LOGITS: to_logits(mean, self._multi_label)}
 
 
 def to_probabilities(logits: AnyArray, multi_label: bool) -> Float32Array:

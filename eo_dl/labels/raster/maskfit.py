@@ -13,7 +13,7 @@ from ...errors import LabelError
 from ...io.scene import Scene
 from ..placement import PlacedLabels
 from .maskgrid import check_fit
-from .maskvalues import open_mask
+from .maskvalues import source_of
 from .rasterchoice import footprint_in
 
 _WHOLE = 0.9999  # of a scene: a raster may lie a fraction of a pixel beside it
@@ -68,11 +68,11 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
 
 def _covered_share(raster: LabelRaster, scene: Scene) -> float:
     """The share of the scene that lies on its label raster. Raises `LabelError` where that is none."""
-    source = open_mask(raster.path)
+    source = source_of(raster)
     check_fit(source, scene)
     if source.grid.crs is None or scene.grid.crs is None:
         return 1.0  # of the same size, pixel by pixel
-    labelled, whole = footprint_in(raster.path, scene), scene.grid.footprint()
+    labelled, whole = footprint_in(raster, scene), scene.grid.footprint()
     if not shapely.intersects(labelled, whole):
         raise LabelError(
             f"{raster.path}: is named like {scene.name} but lies elsewhere on the ground; check its CRS and "

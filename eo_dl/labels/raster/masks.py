@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -113,24 +113,12 @@ def _read_into(out: UInt8Array, raster: LabelRaster, source: Scene, scene: Scene
     frame = Window.from_box(int(cols.min()), int(rows.min()), int(cols.max()) + 1, int(rows.max()) + 1)
     if frame.area_px > _MOST_PIXELS and window.area_px > 1:
         # The raster is so much finer that one read would be large.
-        for half in _halves(window):
+        for half in window.halves():
             part = out[(..., *half.relative_to(window).slices)]
             _read_into(part, raster, source, scene, half)
         return
     stored = _stored(raster, source, frame)
     out[..., inside] = stored[..., rows - frame.row, cols - frame.col]
-
-
-def _halves(window: Window) -> Iterator[Window]:
-    """The two halves of a window along its longer side."""
-    if window.width >= window.height:
-        middle = window.col + window.width // 2
-        yield Window.from_box(window.col, window.row, middle, window.row1)
-        yield Window.from_box(middle, window.row, window.col1, window.row1)
-    else:
-        middle = window.row + window.height // 2
-        yield Window.from_box(window.col, window.row, window.col1, middle)
-        yield Window.from_box(window.col, middle, window.col1, window.row1)
 
 
 def _stored(raster: LabelRaster, source: Scene, frame: Window) -> UInt8Array:

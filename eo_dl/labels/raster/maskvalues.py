@@ -19,6 +19,7 @@ from scipy import ndimage
 from ...core.arrays import Chip
 from ...core.arraytypes import AnyArray, BoolArray, Int64Array
 from ...core.classes import IGNORE_ID
+from ...core.rasterlabels import LabelRaster
 from ...core.window import Window
 from ...core.wording import count_of
 from ...errors import LabelError, SceneError
@@ -112,11 +113,53 @@ def _with_own_gap(scene: Scene) -> Scene:
 
 def cached_mask(path: str) -> Scene:
     """`open_mask`, once per file as long as the file does not change."""
+    return _opened(path, *_state(path))
+
+
+def open_values(path: str) -> Scene:
+    """A raster of numbers as a scene: every pixel counts in which any of its bands was measured.
+
+    Raises:
+        LabelError: The file cannot be opened, or holds no real numbers.
+    """
+    try:
+        scene = open_scene(path, valid="any")
+    except SceneError as cause:
+        raise LabelError(str(cause)) from cause
+    strange = sorted({band.dtype for band in scene.bands if np.dtype(band.dtype).kind not in "iuf"})
+    if strange:
+        raise LabelError(
+            f"{path}: holds {', '.join(strange)}; a raster of values has whole or floating numbers"
+        )
+    return scene
+
+
+def cached_values(path: str) -> Scene:
+    """`open_values`, once per file as long as the file does not change."""
+    return _opened_values(path, *_state(path))
+
+
+def source_of(raster: LabelRaster) -> Scene:
+    """The file of a label raster, opened as its content wants it.
+
+    Raises:
+        LabelError: The file cannot be opened, or cannot be such a raster.
+    """
+    return cached_values(raster.path) if raster.holds_values else cached_mask(raster.path)
+
+
+def _state(path: str) -> tuple[int, int]:
+    """Size and time of a file; zeros for an address."""
     try:
         status = Path(path).stat()
-    except OSError:  # an address
-        return _opened(path, 0, 0)
-    return _opened(path, status.st_size, status.st_mtime_ns)
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+@lru_cache(maxsize=1024)
+def _opened_values(path: str, size: int, changed_ns: int) -> Scene:
+    return open_values(path)
 
 
 @lru_cache(maxsize=1024)
@@ -253,7 +296,8 @@ def _refuse_fractions(chip: Chip, scene: Scene) -> None:
     if wrong.any():
         raise LabelError(
             f"{scene.path}: holds the value {values[wrong][0]:g}, a label raster has whole numbers; if it is "
-            "one, write them, e.g. gdal_translate -ot Byte IN OUT.tif; is it an image or a height model?"
+            "one, write them, e.g. gdal_translate -ot Byte IN OUT.tif; numbers to learn are named with "
+            "`values`"
         )
 
 
@@ -281,5 +325,5 @@ def _check_value_count(count: int, kind: Kind, path: str) -> None:
     if kind == "ids" and count > _MOST_IDS:
         raise LabelError(
             f"{path}: holds more than {_MOST_IDS} different values, a label raster has one per class; is it "
-            "an image or a height model?"
+            "an image? Numbers to learn, such as heights, are named with `values`"
         )

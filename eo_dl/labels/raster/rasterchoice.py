@@ -13,7 +13,7 @@ from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...errors import LabelError
 from ...io.scene import Scene
 from ..pairing import best_named
-from .maskvalues import cached_mask
+from .maskvalues import source_of
 
 _OUTLINE_PARTS = 64  # a footprint has so many vertices when it is reprojected
 _COVERED_SHARE = 0.01  # a raster that covers less of a scene does not count
@@ -39,18 +39,18 @@ def raster_of(labels: RasterLabels, scene: Scene) -> LabelRaster | None:
     if placed is not None:
         return placed
     only = labels.rasters[0]
-    without_crs = cached_mask(only.path).grid.crs is None or scene.native.crs is None
+    without_crs = source_of(only).grid.crs is None or scene.native.crs is None
     return only if len(labels.rasters) == 1 and without_crs else None
 
 
-def footprint_in(path: str, scene: Scene) -> shapely.Geometry:
+def footprint_in(raster: LabelRaster, scene: Scene) -> shapely.Geometry:
     """The ground of a label raster in the CRS of a scene; empty if one of them has none."""
-    grid = cached_mask(path).grid
+    grid = source_of(raster).grid
     if grid.crs is None or scene.grid.crs is None:
         return shapely.Polygon()
     footprint = grid.footprint()
     outline = shapely.segmentize(footprint, footprint.length / _OUTLINE_PARTS)
-    reprojected = reproject(np.array([outline], dtype=object), grid.crs, scene.grid.crs, path)
+    reprojected = reproject(np.array([outline], dtype=object), grid.crs, scene.grid.crs, raster.path)
     return shapely.make_valid(reprojected[0])
 
 
@@ -62,7 +62,7 @@ def _by_place(rasters: Sequence[LabelRaster], scene: Scene) -> LabelRaster | Non
     if scene.native.crs is None:
         return None
     ground = scene.grid.footprint()
-    footprints = np.array([footprint_in(raster.path, scene) for raster in rasters], dtype=object)
+    footprints = np.array([footprint_in(raster, scene) for raster in rasters], dtype=object)
     shares = shapely.area(shapely.intersection(footprints, ground)) / ground.area
     best = int(np.argmax(shares))
     if shares[best] <= 0:

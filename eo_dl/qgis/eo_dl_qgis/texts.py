@@ -132,6 +132,7 @@ LABELS = {
     "truth_class": "Class field of the reference labels",
     "unfreeze_epoch": "Unfreeze the backbone after this many epochs",
     "unlabelled": "Unlabelled ground",
+    "values": "Values in place of classes (name:unit:low..high)",
     "val_fold": "Fold for validation",
     "views": "Views per chip",
     "voc_origin": "First pixel of Pascal VOC boxes",

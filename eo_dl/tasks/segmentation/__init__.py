@@ -12,7 +12,7 @@ from ..codecs import ClassMap, RasterCodec
 from ..outputkind import RASTER
 from ..task import NetworkInputs, RasterTask, Scorer, Task
 from .codec import SegmentationCodec
-from .config import NETWORKS, TERMS, SegmentationConfig, fitting_rates
+from .config import NETWORKS, TERMS, SegmentationConfig, settled_decoder
 
 if TYPE_CHECKING:
     from ...networks.tasknetwork import TaskNetwork
@@ -56,11 +56,7 @@ def _output_classes(classes: ClassSet, class_shares: Mapping[int, float]) -> Cla
 
 def _settle(config: SegmentationConfig, inputs: NetworkInputs) -> SegmentationConfig:
     """Choose the loss, the width of the decoder, and for DeepLabV3+ the atrous rates that fit the chips."""
-    rates = config.atrous_rates
-    if rates is None and config.network == "deeplabv3plus":
-        rates = fitting_rates(inputs.chip_px)
-    settled = config.with_widths(inputs)
-    return settled.model_copy(update={"loss": config.loss.or_terms(*TERMS), "atrous_rates": rates})
+    return settled_decoder(config, inputs).model_copy(update={"loss": config.loss.or_terms(*TERMS)})
 
 
 TASK: RasterTask[SegmentationConfig] = Task(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import Field
 
 from ...networks.lossconfig import LossConfig, LossName
-from ..task import TaskConfig
+from ..task import NetworkInputs, TaskConfig
 
 TERMS: tuple[LossName, ...] = ("cross_entropy", "dice")
 """The default loss: cross-entropy because every pixel has one class, and Dice so that small classes count."""
@@ -22,8 +22,8 @@ _FULL_DECODER = (256, 128, 64, 32, 16)
 _PAPER_CELLS, _PAPER_RATES, _STRIDE = 33, (12, 24, 36), 16
 
 
-class SegmentationConfig(TaskConfig):
-    """Options of semantic segmentation with their defaults."""
+class DecoderConfig(TaskConfig):
+    """Options of the networks that give something for every pixel, with their defaults."""
 
     network: Network = "unet"
     """The architecture. "unet" and "unetplusplus" work with any backbone that has a pyramid of feature maps
@@ -46,9 +46,6 @@ class SegmentationConfig(TaskConfig):
     """Dilation rates of "deeplabv3plus"; null: 12, 24, 36 of the paper's 513 px, scaled to the chip."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Dropout rate before the last layer."""
-    loss: LossConfig = LossConfig()
-    """Cross-entropy and Dice unless set. For two classes, the softmax is a sigmoid of their difference."""
-
     on_cpu: ClassVar[Mapping[str, object]] = {"decoder_channels": (64, 48, 32, 16, 16)}
     on_gpu: ClassVar[Mapping[str, object]] = {"decoder_channels": _FULL_DECODER}
 
@@ -58,9 +55,27 @@ class SegmentationConfig(TaskConfig):
         return self.decoder_channels or _FULL_DECODER
 
 
+class SegmentationConfig(DecoderConfig):
+    """Options of semantic segmentation with their defaults."""
+
+    loss: LossConfig = LossConfig()
+    """Cross-entropy and Dice unless set. For two classes, the softmax is a sigmoid of their difference."""
+
+
 def fitting_rates(chip_px: int) -> tuple[int, ...]:
     """Atrous rates whose kernels reach as far over a chip as those of the paper over its images."""
     cells = chip_px / _STRIDE
     scaled = [round(rate * cells / _PAPER_CELLS) for rate in _PAPER_RATES]
     # On small chips the rates stay at least 1, 2 and 3, so that they still differ.
     return tuple(max(least, rate) for least, rate in enumerate(scaled, start=1))
+
+
+DecoderConfigT = TypeVar("DecoderConfigT", bound=DecoderConfig)
+
+
+def settled_decoder(config: DecoderConfigT, inputs: NetworkInputs) -> DecoderConfigT:
+    """The config with the width of the decoder, and for DeepLabV3+ the atrous rates that fit the chips."""
+    rates = config.atrous_rates
+    if rates is None and config.network == "deeplabv3plus":
+        rates = fitting_rates(inputs.chip_px)
+    return config.with_widths(inputs).model_copy(update={"atrous_rates": rates})

@@ -20,7 +20,7 @@ from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 
 from ...errors import ConfigError
 from ...networks.backbones import channels_of, feature_strides, make_backbone, strides_of
-from .config import SegmentationConfig
+from .config import DecoderConfig
 
 Decoder = tuple[torch.nn.Module, int]
 """A decoder of [image, *feature maps], and the channels of the map that it gives."""
@@ -30,7 +30,7 @@ _COARSEST = 16
 _GROUPS = 32
 
 
-def segmentation_backbone(config: SegmentationConfig, in_channels: int) -> torch.nn.Module:
+def segmentation_backbone(config: DecoderConfig, in_channels: int) -> torch.nn.Module:
     """The backbone with the maps that the decoder needs. Raises `ConfigError` if it has none of them."""
     if config.network == "deeplabv3plus":
         strides = feature_strides(config.backbone, in_channels)
@@ -40,9 +40,9 @@ def segmentation_backbone(config: SegmentationConfig, in_channels: int) -> torch
     return make_backbone(config.backbone, in_channels)
 
 
-def make_decoder(config: SegmentationConfig, backbone: torch.nn.Module, in_channels: int) -> Decoder:
+def make_decoder(config: DecoderConfig, backbone: torch.nn.Module, in_channels: int) -> Decoder:
     """The decoder that `config.network` names."""
-    makers: dict[str, Callable[[SegmentationConfig, list[int], list[int]], Decoder]] = {
+    makers: dict[str, Callable[[DecoderConfig, list[int], list[int]], Decoder]] = {
         "unet": _unet,
         "unetplusplus": _unetplusplus,
         "deeplabv3plus": _deeplabv3plus,
@@ -53,13 +53,13 @@ def make_decoder(config: SegmentationConfig, backbone: torch.nn.Module, in_chann
     return makers[config.network](config, [in_channels, *channels_of(backbone)], strides_of(backbone))
 
 
-def _unet(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
+def _unet(config: DecoderConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Ronneberger et al. 2015."""
     steps = _steps(config.decoder_widths, len(strides))
     return UnetDecoder(channels, steps, n_blocks=len(steps)), steps[-1]
 
 
-def _unetplusplus(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
+def _unetplusplus(config: DecoderConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Zhou et al. 2018."""
     halves = all(coarse == 2 * fine for fine, coarse in pairwise(strides))
     if len(strides) < 2 or not halves:
@@ -83,7 +83,7 @@ class _SelectMaps(torch.nn.Module):
         return decoded
 
 
-def _deeplabv3plus(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
+def _deeplabv3plus(config: DecoderConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Chen et al. 2018."""
     if config.atrous_rates is None:
         raise ConfigError(
@@ -105,20 +105,20 @@ def _deeplabv3plus(config: SegmentationConfig, channels: list[int], strides: lis
     return _SelectMaps(decoder, (0, 0, 1, 2)), width
 
 
-def _fpn(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
+def _fpn(config: DecoderConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Kirillov et al. 2019."""
     width = config.decoder_widths[0]
     final_width = max(_GROUPS, width // 2 // _GROUPS * _GROUPS)
     return FPNDecoder(channels, 4, width, final_width, 0.0), final_width
 
 
-def _segformer(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
+def _segformer(config: DecoderConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Xie et al. 2021; its all-MLP decoder on a convolutional backbone."""
     width = config.decoder_widths[0]
     return SegformerDecoder(channels, 4, width), width
 
 
-def _upernet(config: SegmentationConfig, channels: list[int], strides: list[int]) -> Decoder:
+def _upernet(config: DecoderConfig, channels: list[int], strides: list[int]) -> Decoder:
     """Xiao et al. 2018."""
     width = config.decoder_widths[0]
     decoder = UPerNetDecoder([channels[0], *channels], 5, width)

@@ -4,7 +4,7 @@ Class maps: the most frequent class everywhere, and logistic regressions on the 
 Objects: boxes of the mean size at the local maxima of one contrast, that of a band or of the probability that
 a pixel lies inside an object, whichever finds the train objects best; where chips hold one object, also the
 same box in every chip; where objects have outlines, also patches of pixels (`patchbaseline`). Whole chips:
-see `chipbaselines`.
+see `chipbaselines`. Maps of values: see `valuebaselines`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from ...chips.dataset import Sample
 from ...core.arrays import BoxTarget, MaskTarget, Objects
 from ...core.arraytypes import Float32Array, Float64Array, FloatArray, UInt8Array
 from ...core.classes import IGNORE_ID, ClassSet
-from ...tasks import CHIPS, OBJECTS, RASTER, ObjectCodec, RasterCodec, Task, TaskConfig, codec_for
+from ...tasks import CHIPS, OBJECTS, RASTER, VALUES, ObjectCodec, RasterCodec, Task, TaskConfig, codec_for
 from ...tasks.codecs import Answer
 from .chipbaselines import chip_baselines
 from .patchbaseline import fit_patches
 from .pixelregression import DrawnPixels, PixelRegression
 from .thresholds import best_threshold
+from .valuebaselines import value_baselines
 
 FIT_CHIPS = 60
 """Most chips that the baseline for objects is fitted on; with more, its band and threshold get no better."""
@@ -166,6 +167,8 @@ def fit_baselines(
     """
     if task.output == RASTER:
         return _raster_baselines(codec_for(RASTER, task, classes, config), train, seed)
+    if task.output == VALUES:
+        return list(value_baselines(codec_for(VALUES, task, classes, config), train, seed))
     if task.output == CHIPS:
         return list(chip_baselines(codec_for(CHIPS, task, classes, config), train))
     codec, samples = codec_for(OBJECTS, task, classes, config), list(train)

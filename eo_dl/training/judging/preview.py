@@ -8,15 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 from matplotlib.patheffects import withStroke
 
 from ...core.arrays import Objects
-from ...core.arraytypes import AnyArray, Float64Array, UInt8Array
+from ...core.arraytypes import AnyArray, Float64Array, ObjectArray, UInt8Array
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.plotting import figure_png, new_figure
+from ...core.valuecolors import RAMP, value_colors
 from ...core.window import Window
 from ...tasks.codecs import Answer
 
@@ -62,20 +64,61 @@ def chips_to_show(
 def draw_preview(rows: Sequence[PreviewRow], classes: ClassSet) -> bytes:
     """The picture as the bytes of a PNG file.
 
-    Class maps have the colours of the classes (white: ignored), objects are outlines over the image, and the
-    classes of a whole chip are bars.
+    Class maps have the colours of the classes (white: ignored), objects are outlines over the image, the
+    classes of a whole chip are bars, and of values the first one is shown in the colours of `RAMP`.
     """
     figure = new_figure(8.4, 2.8 * len(rows) + 0.7, dpi=100, layout="constrained")
+    shown = Shown(classes, _value_span([row.truth for row in rows]))
     grid = figure.subplots(len(rows), 3, squeeze=False)
     for row, axes in zip(rows, grid, strict=True):
         _show_image(axes[0], row.image)
-        _show_answer(axes[1], row.image, row.truth, classes)
-        _show_answer(axes[2], row.image, row.predicted, classes)
+        _show_answer(axes[1], row.image, row.truth, shown)
+        _show_answer(axes[2], row.image, row.predicted, shown)
         axes[0].set_ylabel(row.caption, fontsize=6, color="#666666")
     for axes, title in zip(grid[0], _TITLES, strict=True):
         axes.set_title(title, fontsize=11, color="#333333")
-    _draw_legend(figure, classes, with_ignored=any(_has_ignored(row.truth) for row in rows))
+    if shown.span is not None:
+        _draw_ramp(figure, grid, classes, shown.span)
+    else:
+        _draw_legend(figure, classes, with_ignored=any(_has_ignored(row.truth) for row in rows))
     return figure_png(figure)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What decides the colours of a picture."""
+
+    classes: ClassSet
+    span: tuple[float, float] | None
+    """The numbers of the first and the last colour of the first value; None where answers are no values."""
+
+
+def _value_span(truths: Sequence[Answer]) -> tuple[float, float] | None:
+    """The 2nd and the 98th percentile of the first value of all chips; None where answers are no values."""
+    planes = [np.asarray(truth)[0] for truth in truths if _are_values(truth)]
+    if not planes:
+        return None
+    numbers = np.concatenate([plane[np.isfinite(plane)] for plane in planes])
+    if not len(numbers):
+        return 0.0, 1.0
+    low, high = np.percentile(numbers, (2, 98))
+    return float(low), float(high)
+
+
+def _are_values(answer: Answer) -> bool:
+    """True for numbers (K, H, W)."""
+    return not isinstance(answer, Objects) and answer.ndim == 3
+
+
+def _draw_ramp(figure: Figure, grid: ObjectArray, classes: ClassSet, span: tuple[float, float]) -> None:
+    """The colours of the first value below the pictures."""
+    info, unit = classes.classes[0], classes.value_infos[0].unit
+    mappable = ScalarMappable(Normalize(*span), LinearSegmentedColormap.from_list("values", list(RAMP)))
+    bar = figure.colorbar(
+        mappable, ax=grid.ravel().tolist(), location="bottom", shrink=0.5, aspect=40, pad=0.02
+    )
+    bar.set_label(f"{info.name} ({unit})" if unit else info.name, fontsize=9)
+    bar.ax.tick_params(labelsize=8)
 
 
 def _draw_legend(figure: Figure, classes: ClassSet, *, with_ignored: bool) -> None:
@@ -106,6 +149,9 @@ def _content(truth: Answer) -> float:
     """How much there is to see: objects, classes of a chip, or the entropy of the class shares of a map."""
     if isinstance(truth, Objects):
         return float(len(truth))
+    if _are_values(truth):
+        known = np.asarray(truth, np.float64)[0]
+        return float(np.nanstd(known)) if np.isfinite(known).any() else 0.0
     if _is_whole_chip(truth):
         return float(np.nansum(np.asarray(truth, np.float64) >= 0.5))
     counts = np.bincount(np.asarray(truth, np.uint8).ravel(), minlength=256)[:IGNORE_ID].astype(np.float64)
@@ -126,9 +172,12 @@ def _has_ignored(truth: Answer) -> bool:
     return bool((np.asarray(truth) == IGNORE_ID).any())
 
 
-def _show_answer(axes: Axes, image: UInt8Array, answer: Answer, classes: ClassSet) -> None:
+def _show_answer(axes: Axes, image: UInt8Array, answer: Answer, shown: Shown) -> None:
+    classes = shown.classes
     if isinstance(answer, Objects):
         _show_objects(axes, image, answer, classes)
+    elif shown.span is not None:
+        _show_image(axes, value_colors(np.asarray(answer, np.float64)[0], *shown.span))
     elif _is_whole_chip(answer):
         _show_bars(axes, np.asarray(answer, np.float64), classes)
     else:

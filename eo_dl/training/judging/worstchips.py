@@ -53,11 +53,14 @@ def errors_of(chip: DecodedChip) -> tuple[float, str]:
     """How wrong a chip is, as a number and in words.
 
     Objects: how many were missed or are false positives. Class maps: the share of known pixels of another
-    class. Chips: how far off the probability of the worst class is.
+    class. Values: the root of the mean squared error over all of them. Chips: how far off the probability of
+    the worst class is.
     """
     if isinstance(chip.predicted, Objects) and isinstance(chip.truth, Objects):
         return _errors_of_objects(chip.predicted, chip.truth)
     truth, predicted = np.asarray(chip.truth), np.asarray(chip.predicted)
+    if truth.ndim == 3:
+        return _errors_of_values(truth.astype(np.float64), predicted.astype(np.float64))
     if truth.ndim == 1:
         return _errors_of_classes(truth.astype(np.float64), predicted.astype(np.float64))
     known = truth != IGNORE_ID
@@ -82,3 +85,11 @@ def _errors_of_classes(truth: Float64Array, predicted: Float64Array) -> tuple[fl
     wrong = np.isfinite(truth) & ((truth >= 0.5) != (predicted >= 0.5))
     error = float(np.abs(truth - predicted)[wrong].max()) if wrong.any() else 0.0
     return error, f"a class is off by {error:.0%}"
+
+
+def _errors_of_values(truth: Float64Array, predicted: Float64Array) -> tuple[float, str]:
+    """The RMSE of numbers (K, H, W); of a prediction with intervals only the values count."""
+    error = predicted[: len(truth)] - truth
+    known = error[np.isfinite(error)]
+    rmse = float(np.sqrt(np.mean(known**2))) if len(known) else 0.0
+    return rmse, f"RMSE {rmse:.3g}"

@@ -15,12 +15,13 @@ from ...chips.dataset import ChipDataset
 from ...chips.samplecache import SampleCache
 from ...core.classes import ClassSet
 from ...core.normalization import Normalization
-from ...errors import ChipSetError
+from ...errors import ChipSetError, ConfigError
 from ...networks.weightsources import WeightsSource, find_weights
 from ...tasks import (
     CHIPS,
     OBJECTS,
     RASTER,
+    VALUES,
     Codec,
     NetworkInputs,
     OutputKind,
@@ -130,6 +131,7 @@ def prepare_data(chips: ChipSet, config: TrainConfig, *, on_cpu: bool = False) -
         ChipSetError: No train chip can be used.
     """
     task = load_task(task_name(config))
+    _check_kind(task, chips)
     records, notes = _usable_records(chips)
     shares = chips.class_pixel_shares("train")
     band_names = [band.name if band.named else "" for band in chips.bands]
@@ -150,6 +152,8 @@ def prepare_data(chips: ChipSet, config: TrainConfig, *, on_cpu: bool = False) -
     if task.output == OBJECTS:
         sizes = np.asarray(chips.object_sizes_px("train"), np.float64)
         inputs = replace(inputs, object_sizes_px=sizes)
+    if task.output == VALUES:
+        inputs = replace(inputs, value_moments=_value_moments(chips))
     if task.output == CHIPS:
         inputs = replace(inputs, chip_covers=chip_covers(chips, records["train"], inputs.classes))
 
@@ -177,6 +181,25 @@ def prepare_data(chips: ChipSet, config: TrainConfig, *, on_cpu: bool = False) -
         records=records,
         notes=notes,
     )
+
+
+def _check_kind(task: Task, chips: ChipSet) -> None:
+    """Refuse a task of classes on chips of values, and the other way round."""
+    if task.output == VALUES and not chips.classes.are_values:
+        raise ConfigError(
+            f"{chips.path}: its labels are classes ({', '.join(chips.classes.names[:5])}), and {task.name} "
+            "learns numbers; choose another `task`, or tile again with `values`"
+        )
+    if task.output != VALUES and chips.classes.are_values:
+        raise ConfigError(
+            f"{chips.path}: its labels are numbers ({', '.join(chips.classes.names[:5])}), and {task.name} "
+            "learns classes; choose `task` regression, or tile again with `values=none`"
+        )
+
+
+def _value_moments(chips: ChipSet) -> tuple[tuple[float, float], ...]:
+    """Mean and standard deviation of each value on the train chips."""
+    return tuple((one.mean, one.std) for one in chips.value_statistics["train"])
 
 
 def _normalization(
