@@ -32,7 +32,7 @@ Statistics = list[dict[str, float | None]]
     is_flag=True,
     help="Also read the pixels of a raster: range, and share of measured pixels, per band.",
 )
-@options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote")
+@options.scenes("bands", "nodata", "valid", "crs", "mask", "derive", "trust_vrt", "allow_remote")
 @options.drop_dead_bands
 @options.labels("class_field", "layer", "where", "label_crs")
 def command(
@@ -48,7 +48,7 @@ def command(
         values, lines = _chip_set(path, scene_options)
     elif path.endswith(".eodl"):
         values, lines = _model(path)
-    elif Path(path).suffix.lower() in VECTOR_SUFFIXES or Path(path).is_dir():
+    elif _may_hold_labels(path):
         values, lines, notes = _label_file(path, label_options)
         reporter.notes(notes)
     else:
@@ -64,6 +64,15 @@ def command(
             reporter.warning(warning)
         reporter.notes(notes)
     reporter.result(values, lines)
+
+
+def _may_hold_labels(path: str) -> bool:
+    """True for vector files and folders that are no product."""
+    if Path(path).suffix.lower() not in VECTOR_SUFFIXES and not Path(path).is_dir():
+        return False
+    from eo_dl.io.discover import is_product
+
+    return not is_product(path)
 
 
 def _scene(scene: Scene, statistics: Statistics | None, notes: list[str]) -> Found:

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of rotated and flipped views per chip.",
 )
-@options.scenes("bands", "nodata", "crs", "scale", "offset", "trust_vrt", "allow_remote", "force")
+@options.scenes("bands", "nodata", "crs", "scale", "offset", "mask", *options.TRUST)
 @options.compute("device")
 @options.overwrite
 def command(

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     *options.ABOUT_FEATURES, "classes", "values", "annotated", "unlabelled", *options.ABOUT_FORMATS
 )
 @options.colors
-@options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote", "force")
+@options.scenes("bands", "nodata", "valid", "crs", "mask", "derive", *options.TRUST)
 @options.compute("device")
 @options.seed
 @click.option("--config", help="YAML file with any training options, as for `train`.", metavar="FILE")

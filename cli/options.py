@@ -17,10 +17,12 @@ scenes -> scene_options
     --scale         predict, labels queue
     --offset        predict, labels queue
     --valid         inspect, tile, map, predict
+    --mask          inspect, tile, map, predict, labels check, labels queue, labels weak
+    --derive        inspect, tile, map
     --trust-vrt     inspect, tile, map, train, retrain, predict, evaluate, compare, labels check,
                     labels export, labels queue, labels start, labels weak
-    --allow-remote  inspect, tile, map, train, retrain, evaluate, compare, labels check, labels export,
-                    labels queue
+    --allow-remote  inspect, tile, map, train, retrain, predict, evaluate, compare, labels check,
+                    labels export, labels queue
     --force         tile, map, predict, labels check, labels queue
 
 labels -> label_options
@@ -186,6 +188,20 @@ _SCENE_FLAGS: dict[str, Decorator] = {
         help="Which pixels count: measured in all bands, in any, or in N of them; what a band lacks becomes "
         "its mean (default: all, and for a model its own rule).",
     ),
+    "mask": click.option(
+        "--mask",
+        multiple=True,
+        metavar="RULE",
+        help="Ground that is not used, e.g. clouds: 'SCL in 3,8,9,10', 'QA_PIXEL bits 1,3,4', "
+        "'prob.tif > 40', a mask file (0: not used), or 'clouds' for the product's own (repeatable).",
+    ),
+    "derive": click.option(
+        "--derive",
+        multiple=True,
+        metavar="LIST",
+        help="Bands to make from others: 'ndvi, slope, relief(12m), hillshade(315,35)', or NAME=FORMULA; "
+        "kept in the model.",
+    ),
     "trust_vrt": click.option(
         "--trust-vrt", is_flag=True, help="Open a VRT whose sources lie outside its own folder."
     ),
@@ -247,6 +263,10 @@ def chip_set(path: str, trust: SceneOptions, *, allow_shared: bool = False) -> C
     return open_chip_set(
         path, allow_shared=allow_shared, trust_vrt=trust.trust_vrt, allow_remote=trust.allow_remote
     )
+
+
+TRUST = ("trust_vrt", "allow_remote", "force")
+"""Fields of `scenes` about what a command may open and use without asking back."""
 
 
 def scenes(*fields: str) -> Decorator:

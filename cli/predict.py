@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="What runs the network; auto: torch on a GPU, else the fastest that can run the model.",
 )
-@options.scenes("bands", "nodata", "valid", "crs", "scale", "offset", "trust_vrt", "force")
+@options.scenes("bands", "nodata", "valid", "crs", "scale", "offset", "mask", *options.TRUST)
 @click.option(
     "--shard",
     metavar="I/N",

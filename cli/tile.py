@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     default=None,
     help="Write chips as GeoTIFFs, or read them from the scenes on demand (default: whichever decodes less).",
 )
-@options.scenes("bands", "nodata", "valid", "crs", "trust_vrt", "allow_remote", "force")
+@options.scenes("bands", "nodata", "valid", "crs", "mask", "derive", *options.TRUST)
 @options.drop_dead_bands
 @options.seed
 @options.workers

@@ -8,13 +8,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
 
-from .core.bands import Band, BandSet
+from .core.bands import Band, BandSet, Derivation
 from .core.classes import ClassInfo, ClassSet
 from .core.normalization import Normalization
 from .core.quantiles import Quantiles
 from .core.valueinfo import ValueInfo
 from .errors import BundleError, InputError
 from .mosaic.suppress import Suppression
+
+MASK_KEY = "mask"
+"""Key in `Provenance.training`: the rules of ground that was not trained on (`SceneOptions.mask`)."""
 
 FORMAT_VERSION = 1
 """Written by this version; newer ones are refused by name, older ones go through `_UPGRADES`."""
@@ -28,7 +31,9 @@ class _Strict(BaseModel):
 
 
 class BandSpec(_Strict):
-    """One band as in `core.bands.Band`; `number` is its place in the scenes it was trained on."""
+    """One band as in `core.bands.Band`; `number` is its place in the scenes it was trained on, `derived` the
+    recipe of a band that is made from others.
+    """
 
     name: Text
     number: int = Field(ge=1, le=100_000)
@@ -38,6 +43,8 @@ class BandSpec(_Strict):
     offset: float = 0.0
     nodata: float | Literal["nan", "inf", "-inf"] | None = None
     wavelength_um: float | None = Field(default=None, gt=0)
+    sensor_band: Text = ""
+    derived: LongText = ""
 
 
 class ValueSpec(_Strict):
@@ -232,12 +239,14 @@ class ModelSpec(_Strict):
 
     def band_set(self) -> BandSet:
         """The bands that the model needs, in its order."""
-        return BandSet(
-            tuple(
-                Band(**(dict(band) | {"nodata": None if band.nodata is None else float(band.nodata)}))
-                for band in self.bands
-            )
-        )
+        bands = []
+        for band in self.bands:
+            changed = {
+                "nodata": None if band.nodata is None else float(band.nodata),
+                "derived": Derivation(band.derived) if band.derived else None,
+            }
+            bands.append(Band(**(dict(band) | changed)))
+        return BandSet(tuple(bands))
 
     def class_set(self) -> ClassSet:
         """The classes in channel order."""
@@ -259,6 +268,10 @@ class ModelSpec(_Strict):
         for info in values["classes"]:
             if info["value"] is None:
                 del info["value"]  # as models before there were values have it
+        for band in values["bands"]:
+            for name in ("sensor_band", "derived"):  # models that were made before these were known lack them
+                if not band[name]:
+                    del band[name]
         return (
             json.dumps(values, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
         ).encode()
@@ -276,6 +289,8 @@ def band_specs(bands: BandSet) -> tuple[BandSpec, ...]:
             offset=b.offset,
             nodata=_writable(b.nodata),
             wavelength_um=b.wavelength_um,
+            sensor_band=b.sensor_band,
+            derived="" if b.derived is None else b.derived.text,
         )
         for b in bands
     )

@@ -18,7 +18,7 @@ from affine import Affine
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from ..core.bands import Band, BandSet
+from ..core.bands import Band, BandSet, Derivation
 from ..core.classes import IGNORE_ID, ClassInfo, ClassSet
 from ..core.imagelabels import ImageLabels, WholeImageLabels
 from ..core.labeloutlines import ImageOutlines, MapOutlines, Outlines
@@ -28,8 +28,11 @@ from ..core.pixelgrid import PixelGrid
 from ..core.rasterlabels import LabelRaster, RasterLabels
 from ..core.valueinfo import ValueInfo
 from ..errors import ChipSetError, EoDlError, SceneError
+from ..io.derivedpixels import base_bands
 from ..io.discover import host_of, is_remote, own_path, refuse_unnamed_hosts
+from ..io.maskrules import mask_below, mask_rule, own_mask, relative_mask
 from ..io.scene import Scene, open_scenes
+from ..io.sceneaddress import address_below, address_parts, exists, own_address, relative_address
 from ..io.sceneoptions import SceneOptions
 from ..io.validity import ALL
 from .chiprecord import ChipRecord
@@ -44,6 +47,7 @@ INDEX = "chips.gpkg"
 CONTACT_SHEET = "contact_sheet.png"
 _END_BYTES = 65536
 _MOST_BYTES = 2**29
+_ALWAYS = ("nodata", "wavelength_um")
 _KEPT_OPTIONS = ("nodata", "crs", "scale", "offset")
 
 PlainValues = dict[str, Any]
@@ -126,20 +130,26 @@ def scene_entry(scene: Scene, folder: Path) -> PlainValues:
         folder: The folder of the chip set, from which a relative path is recorded as well.
     """
     return {
-        "path": scene.path if scene.remote else str(own_path(scene.path)),
-        "relative": None if scene.remote else _relative(own_path(scene.path), folder.resolve()),
-        "bands": [asdict(band) for band in scene.bands],
+        "path": own_address(scene.path),
+        "relative": None if scene.remote else _relative_address(scene.path, folder.resolve()),
+        "bands": [_band_entry(band) for band in scene.bands],
         # `bands` has the bands, with their names. What a scene may do is decided by each run for itself.
-        "options": _kept_options(scene),
+        "options": _kept_options(scene, folder),
         "native": _grid_entry(scene.native),
         "size": [scene.grid.height, scene.grid.width],
         "fingerprint": scene.fingerprint(),
     }
 
 
-def _kept_options(scene: Scene) -> PlainValues:
+def _kept_options(scene: Scene, folder: Path) -> PlainValues:
     kept = {name: getattr(scene.options, name) for name in _KEPT_OPTIONS}
-    return kept if scene.valid == ALL else {**kept, "valid": scene.valid}
+    if scene.valid != ALL:
+        kept["valid"] = scene.valid
+    if scene.options.mask:
+        rules = scene.options.mask
+        kept["mask"] = [own_mask(rule) for rule in rules]
+        kept["mask_relative"] = [relative_mask(rule, folder) for rule in rules]
+    return kept
 
 
 def reopen_scene(entry: PlainValues, folder: Path, trust: SceneOptions) -> Scene:
@@ -157,12 +167,12 @@ def reopen_scene(entry: PlainValues, folder: Path, trust: SceneOptions) -> Scene
     path = _find(entry, folder, "scene", trust)
     native = _grid(entry["native"])
     try:
-        scene = _open(path, entry, native, trust)
+        scene = _open(path, entry, native, folder, trust)
     except EoDlError as cause:
         raise ChipSetError(
             f"{folder}: its scene {path} can no longer be opened ({cause}); restore the file or tile again"
         ) from cause
-    bands = BandSet(tuple(Band(**band) for band in entry["bands"]))
+    bands = BandSet(tuple(_band(band) for band in entry["bands"]))
     scene = replace(scene, bands=bands, options=replace(scene.options, bands=None))
     same_size = (scene.native.height, scene.native.width) == (native.height, native.width)
     if not same_size or not _is_same_file(scene, entry):
@@ -176,11 +186,37 @@ def reopen_scene(entry: PlainValues, folder: Path, trust: SceneOptions) -> Scene
     return replace(scene, grid=scene.native.resized(height, width))
 
 
-def _open(path: str, entry: PlainValues, native: PixelGrid, trust: SceneOptions) -> Scene:
+def _band_entry(band: Band) -> PlainValues:
+    """A band as plain values, without what it does not have."""
+    values = asdict(band)
+    return {name: value for name, value in values.items() if value not in ("", None) or name in _ALWAYS}
+
+
+def _band(entry: PlainValues) -> Band:
+    derived = entry.get("derived")
+    if derived is None:
+        return Band(**entry)
+    inputs = tuple(_band(source) for source in derived["inputs"])
+    return Band(**{**entry, "derived": Derivation(str(derived["text"]), inputs)})
+
+
+def _mask_of(options: PlainValues, folder: Path, trust: SceneOptions) -> list[str]:
+    """The rules of ground that is not used, with the files of a project folder that moved as a whole."""
+    rules = []
+    for text, moved in zip(options.get("mask", []), options.get("mask_relative", []), strict=True):
+        source = mask_rule(text).source
+        refuse_unnamed_hosts([source], folder, "set `allow_remote={host}`", trust.allow_remote)
+        missing = mask_rule(text).names_file and not is_remote(source) and not Path(source).exists()
+        rules.append(mask_below(moved, folder) if missing else text)
+    return rules
+
+
+def _open(path: str, entry: PlainValues, native: PixelGrid, folder: Path, trust: SceneOptions) -> Scene:
     stated = {name: value for name, value in entry["options"].items() if name in (*_KEPT_OPTIONS, "valid")}
-    options = SceneOptions(**stated, trust_vrt=trust.trust_vrt, allow_remote=trust.allow_remote)
+    mask = _mask_of(entry["options"], folder, trust)
+    options = SceneOptions(**stated, mask=mask, trust_vrt=trust.trust_vrt, allow_remote=trust.allow_remote)
     # By number, so that a band that is tagged as transparency is the band that it was.
-    numbers = [str(band["number"]) for band in entry["bands"]]
+    numbers = [str(band.number) for band in base_bands([_band(band) for band in entry["bands"]])]
     options = replace(options, bands=numbers)
     (scene,) = open_scenes(path, options)
     if native.crs is not None and scene.native.crs != native.crs:
@@ -193,16 +229,17 @@ def _find(entry: PlainValues, folder: Path, kind: str, trust: SceneOptions) -> s
     whole.
     """
     path, relative = str(entry["path"]), entry["relative"]
+    parts = [part.path for part in address_parts(path)]
     try:
-        refuse_unnamed_hosts([path], folder, "set `allow_remote={host}`", trust.allow_remote)
+        refuse_unnamed_hosts(parts, folder, "set `allow_remote={host}`", trust.allow_remote)
     except SceneError as cause:
         raise ChipSetError(str(cause)) from cause
-    if is_remote(path) or Path(path).exists():
+    if exists(path):
         return path
     if relative is not None:
-        moved = Path(os.path.normpath(folder.resolve() / relative))
-        if moved.exists():
-            return str(moved)
+        moved = address_below(relative, folder)
+        if exists(moved):
+            return moved
     raise ChipSetError(
         f"{folder}: its {kind} {path} is missing; restore it, move it together with the chip set ({relative} "
         "from there), or tile again"
@@ -213,6 +250,12 @@ def _is_same_file(scene: Scene, entry: PlainValues) -> bool:
     # The modification time is not compared: copying a file changes it.
     now, then = scene.fingerprint(), entry["fingerprint"]
     return all(now[key] == then[key] for key in ("size", "header_sha256"))
+
+
+def _relative_address(address: str, folder: Path) -> str | None:
+    relative = relative_address(address, folder)
+    parts = address_parts(relative)
+    return None if any(Path(part.path).is_absolute() for part in parts) else relative
 
 
 def _relative(path: Path, folder: Path) -> str | None:

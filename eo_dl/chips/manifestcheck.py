@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import ChipSetError
 
@@ -25,11 +25,22 @@ class _Grid(_Part):
     width: _Side
 
 
+class _Options(_Part):
+    mask: list[str] = Field(default=[], max_length=1000)
+    mask_relative: list[str] = Field(default=[], max_length=1000)
+
+    @model_validator(mode="after")
+    def _pairs(self) -> _Options:
+        if len(self.mask) != len(self.mask_relative):
+            raise ValueError("expected a relative path for every mask")
+        return self
+
+
 class _Scene(_Part):
     path: str = Field(min_length=1, max_length=10_000)
     relative: str | None
     bands: list[dict[str, Any]] = Field(min_length=1, max_length=100_000)
-    options: dict[str, Any]
+    options: _Options
     native: _Grid
     size: list[_Side] = Field(min_length=2, max_length=2)
     fingerprint: dict[str, Any]

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..core.imagenames import stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import InputError
-from ..io.discover import own_path
 from ..io.scene import Scene
+from ..io.sceneaddress import own_address
 
 
 def on_ground_of(path: str, grid: PixelGrid, scenes: Sequence[Scene], owner: str) -> list[int]:
@@ -36,7 +36,7 @@ def on_ground_of(path: str, grid: PixelGrid, scenes: Sequence[Scene], owner: str
         namesakes = [index for index in plain if scenes[index].stem == stem_of(name)]
     if len(namesakes) < 2:
         return namesakes
-    same_path = [index for index in namesakes if own_path(scenes[index].path) == own_path(path)]
+    same_path = [index for index in namesakes if own_address(scenes[index].path) == own_address(path)]
     if same_path:
         return same_path[:1]
     examples = " and ".join(scenes[index].path for index in namesakes[:2])

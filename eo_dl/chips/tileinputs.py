@@ -14,6 +14,7 @@ import shapely
 from pyproj import CRS
 
 from ..core.arraytypes import GeometryArray
+from ..core.bandmatching import with_names_of
 from ..core.geometries import missing_or_empty, reproject
 from ..core.gsdratio import NOTED_RESAMPLED, factor_between
 from ..core.imagelabels import ImageLabels, WholeImageLabels
@@ -78,10 +79,15 @@ def _resampling_notes(scenes: Sequence[Scene], gsd_m: float) -> list[str]:
 
 
 def _with_bands_of(first: Scene, scene: Scene) -> Scene:
-    """A scene with the bands of the first one: by name if they have names, by position if neither has."""
+    """A scene with the bands of the first one: by name, sensor or wavelength if they have names, by position
+    if neither has.
+    """
     names = first.bands.names
     if names == scene.bands.names:
         return scene
+    match = with_names_of(first.bands, scene.bands)
+    file = replace(scene.file, notes=(*scene.notes, *match.notes))
+    scene = replace(scene, bands=match.bands, file=file)
     index_of = {name: index for index, name in enumerate(scene.bands.names)}
     missing = [name for name in names if name not in index_of]
     if missing:

@@ -36,6 +36,11 @@ def canonical_name(text: str) -> str:
     return _SYNONYMS.get(name, name)
 
 
+def unpadded(name: str) -> str:
+    """A sensor's name of a band without what files add: "b04", "b4" and "sr_b4" are "b4"."""
+    return re.sub(r"^(?:sr_)?b0*([1-9])", r"b\1", name)
+
+
 @dataclass(frozen=True, slots=True)
 class Band:
     """One channel."""
@@ -56,11 +61,30 @@ class Band:
     """Stored value that means nodata."""
     wavelength_um: float | None = None
     """Central wavelength, micrometres."""
+    sensor_band: str = ""
+    """Sensor and its own name of the band, e.g. "sentinel2:B04"; "" where that is not known."""
+    derived: Derivation | None = None
+    """How it is made from other bands on reading; None: it is in the file."""
+
+    @property
+    def sensor_name(self) -> str:
+        """The sensor's own name of the band in one spelling: "b4"; "" where it is not known."""
+        return unpadded(canonical_name(self.sensor_band.partition(":")[2]))
 
     @property
     def unscaled(self) -> bool:
         """True if stored values are physical values."""
         return self.scale == 1.0 and self.offset == 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Derivation:
+    """How a band is made from others."""
+
+    text: str
+    """The recipe, with the names of the bands that it is made of: "ndvi=(nir - red) / (nir + red)"."""
+    inputs: tuple[Band, ...] = ()
+    """The scene's bands in the order of these names; empty in a model, which knows the names alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +139,8 @@ class BandSet:
             BandError: A band does not exist.
         """
         by_number = {str(band.number): band for band in self.bands}
-        by_name = {band.name: band for band in self.bands}
+        of_sensor = {band.sensor_name: band for band in self.bands if band.sensor_band}
+        by_name = of_sensor | {band.name: band for band in self.bands}
         picked = []
         for item in wanted:
             ends = _RANGE.fullmatch(item.strip())
@@ -139,7 +164,8 @@ class BandSet:
 
     def _pick(self, item: str, by_number: dict[str, Band], by_name: dict[str, Band], source: str) -> Band:
         new_name, _, number = item.rpartition("=")
-        band = by_number.get(number) or by_name.get(canonical_name(number))
+        name = canonical_name(number)
+        band = by_number.get(number) or by_name.get(name) or by_name.get(unpadded(name))
         if band is None:
             last = max(band.number for band in self.bands)
             raise BandError(

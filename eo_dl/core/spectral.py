@@ -6,10 +6,9 @@ names follow the STAC eo extension.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
-from .bands import canonical_name
+from .bands import canonical_name, unpadded
 
 SENSORS: dict[str, dict[str, str]] = {
     "sentinel2": {
@@ -62,6 +61,52 @@ SENSORS: dict[str, dict[str, str]] = {
     },
 }
 
+WAVELENGTHS_UM: dict[str, dict[str, float]] = {
+    "sentinel2": {
+        "b1": 0.4427,
+        "b2": 0.4927,
+        "b3": 0.5598,
+        "b4": 0.6646,
+        "b5": 0.7041,
+        "b6": 0.7405,
+        "b7": 0.7828,
+        "b8": 0.8328,
+        "b8a": 0.8647,
+        "b9": 0.9451,
+        "b10": 1.3735,
+        "b11": 1.6137,
+        "b12": 2.2024,
+    },
+    "landsat_tm": {"b1": 0.485, "b2": 0.56, "b3": 0.66, "b4": 0.83, "b5": 1.65, "b6": 11.45, "b7": 2.215},
+    "landsat_etm": {
+        "b1": 0.4825,
+        "b2": 0.565,
+        "b3": 0.66,
+        "b4": 0.825,
+        "b5": 1.65,
+        "b6_vcid_1": 11.45,
+        "b6_vcid_2": 11.45,
+        "b7": 2.22,
+        "b8": 0.71,
+    },
+    "landsat_oli": {
+        "b1": 0.443,
+        "b2": 0.482,
+        "b3": 0.5614,
+        "b4": 0.6546,
+        "b5": 0.8647,
+        "b6": 1.6089,
+        "b7": 2.2007,
+        "b8": 0.5895,
+        "b9": 1.3734,
+        "b10": 10.895,
+        "b11": 12.005,
+    },
+}
+"""Central wavelengths, micrometres: of Sentinel-2A (ESA, Sentinel-2 spectral response functions 3.0), of OLI
+and TIRS (USGS, Landsat 8 data users handbook), else the middle of the band (USGS, Landsat band designations).
+"""
+
 _SAME = {
     "rededge1": "rededge071",
     "rededge_1": "rededge071",
@@ -85,14 +130,18 @@ def common_name(name: str, sensor: str = "") -> str:
     """The common name of a band: "B04" of "sentinel2" is "red". Unknown names are only brought to one
     spelling.
     """
-    plain = _unpadded(canonical_name(name))
+    plain = unpadded(canonical_name(name))
     return SENSORS.get(sensor, {}).get(plain, _SAME.get(plain, plain))
 
 
 def sensor_of(names: Sequence[str]) -> str:
-    """The only sensor that has these names; "" if several could."""
-    plain = {_unpadded(canonical_name(name)) for name in names}
-    return "sentinel2" if plain & _ONLY_SENTINEL2 else ""
+    """The only sensor that has these names; "" if several could.
+
+    Only Sentinel-2 has B8A and B12, and writes its eighth band as B08: harmonized Landsat (HLS) has no B08.
+    """
+    own = {canonical_name(name) for name in names}
+    plain = {unpadded(name) for name in own}
+    return "sentinel2" if plain & _ONLY_SENTINEL2 or "b08" in own else ""
 
 
 def match_bands(ours: Sequence[str], theirs: Sequence[str], sensor: str = "") -> tuple[int | None, ...]:
@@ -108,17 +157,13 @@ def match_bands(ours: Sequence[str], theirs: Sequence[str], sensor: str = "") ->
     """
     our_sensor = sensor_of(ours)
     other_sensor = bool(our_sensor and sensor and our_sensor != sensor)
-    their_names = [] if other_sensor else [_unpadded(canonical_name(name)) for name in theirs]
+    their_names = [] if other_sensor else [unpadded(canonical_name(name)) for name in theirs]
     their_common = [common_name(name, sensor) for name in theirs]
     matches: list[int | None] = []
     for name in ours:
-        plain, common = _unpadded(canonical_name(name)), common_name(name, our_sensor)
+        plain, common = unpadded(canonical_name(name)), common_name(name, our_sensor)
         if plain in their_names:
             matches.append(their_names.index(plain))
         else:
             matches.append(their_common.index(common) if common in their_common else None)
     return tuple(matches)
-
-
-def _unpadded(name: str) -> str:
-    return re.sub(r"^(?:sr_)?b0*([1-9])", r"b\1", name)

@@ -12,12 +12,15 @@ from ..errors import InputError, SceneError
 from ..inference.prediction import Prediction
 from ..io.chiptables import PROBABILITY_PREFIX, TABLE_SUFFIX
 from ..io.classmap import raster_tags
-from ..io.discover import RASTER_SUFFIXES, VECTOR_SUFFIXES, is_remote, own_path
+from ..io.discover import RASTER_SUFFIXES, VECTOR_SUFFIXES, host_of, own_path, refuse_unnamed_hosts
 from ..io.gate import vector_driver
+from ..io.maskrules import mask_below, mask_rule, mask_rules
 from ..io.outputtags import (
     BANDS_TAG,
+    DERIVE_TAG,
     GRID_TAG,
     KIND_TAG,
+    MASK_TAG,
     SCENE_TAG,
     VALID_TAG,
     layer_metadata,
@@ -26,6 +29,7 @@ from ..io.outputtags import (
 )
 from ..io.qgisstyles import PROBABILITIES_TAG
 from ..io.scene import Scene, open_scene
+from ..io.sceneaddress import own_address
 from ..io.vectorlayers import field_names
 from ..tasks import CHIPS, VALUES
 
@@ -71,21 +75,25 @@ class Part:
     def with_own_paths(self) -> Part:
         """The same with paths that do not depend on the folder in which a process runs."""
         scene_path = self.scene_path
-        if scene_path is not None and not is_remote(scene_path):
-            scene_path = str(own_path(scene_path))
+        if scene_path is not None:
+            scene_path = own_address(scene_path)
         return replace(self, path=own_path(self.path), scene_path=scene_path)
 
 
 def measured_scene(part: Part) -> Scene:
-    """The scene of a part, with the rule of valid pixels by which it was predicted.
+    """The scene of a part, with the rules of valid pixels by which it was predicted.
 
     Raises:
-        SceneError: It cannot be opened.
+        SceneError: It cannot be opened, or the file names a mask on another machine than the scene's.
     """
     path, rule = str(part.scene_path), part.tags.get(VALID_TAG)
+    sources = [mask_rule(text).source for text in mask_rules(part.tags.get(MASK_TAG))]
+    refuse_unnamed_hosts(sources, part.path, "predict again with a mask on this machine", {host_of(path)})
+    mask = [mask_below(text, part.path.parent) for text in mask_rules(part.tags.get(MASK_TAG))]
     if rule is None:
-        return open_scene(path)
-    return open_scene(path, valid=rule, bands=part.tags.get(BANDS_TAG))
+        return open_scene(path, mask=mask)
+    bands, recipes = part.tags.get(BANDS_TAG), part.tags.get(DERIVE_TAG, ())
+    return open_scene(path, valid=rule, bands=bands, mask=mask, derive=recipes)
 
 
 def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = None) -> list[Part]:

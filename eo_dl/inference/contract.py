@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 
 from ..bundle import Bundle
-from ..core.bands import BandSet
+from ..core.bandmatching import with_names_of
+from ..core.bands import Band, BandSet
 from ..core.gsdratio import factor_between
 from ..errors import BandError
+from ..io.derived.recipes import parse_recipe
 from ..io.gsdchange import resampled
 from ..io.scene import Scene
 from ..io.validity import gap_lines
+from ..modelspec import MASK_KEY
 from .scenesample import SceneSample
 from .seasons import season_note
 from .valuecheck import check_values
@@ -48,7 +52,7 @@ def fit_scene(bundle: Bundle, scene: Scene, *, keep_gsd: bool = False, force: bo
             factor; the message names the parameter that resolves it.
     """
     force = force or scene.options.force
-    fitted = _with_bands(bundle.bands, scene)
+    fitted, matched = _with_bands(bundle.bands, scene)
     fitted, rule = _with_valid_rule(bundle, fitted)
     fitted, size = _with_gsd(bundle, fitted, keep_gsd, force)
     sample = SceneSample.of(fitted)
@@ -57,7 +61,17 @@ def fit_scene(bundle: Bundle, scene: Scene, *, keep_gsd: bool = False, force: bo
         log.warning("%s", line)
     compared = check_values(bundle, fitted, sample.pixels, force)
     warnings = (*compared.warnings, *season_note(bundle, scene))
-    return FittedScene(fitted, (*scene.notes, *warnings, *rule, *gaps, *size, *compared.notes), warnings)
+    notes = (
+        *scene.notes,
+        *matched,
+        *warnings,
+        *rule,
+        *_mask_note(bundle, scene),
+        *gaps,
+        *size,
+        *compared.notes,
+    )
+    return FittedScene(fitted, notes, warnings)
 
 
 def _with_valid_rule(bundle: Bundle, scene: Scene) -> tuple[Scene, tuple[str, ...]]:
@@ -73,7 +87,22 @@ def _with_valid_rule(bundle: Bundle, scene: Scene) -> tuple[Scene, tuple[str, ..
     return scene, (note,)
 
 
-def _with_bands(wanted: BandSet, scene: Scene) -> Scene:
+def _mask_note(bundle: Bundle, scene: Scene) -> tuple[str, ...]:
+    """A note on a scene that is predicted as a whole by a model that was trained under a mask."""
+    trained_with = bundle.spec.provenance.training.get(MASK_KEY)
+    if not isinstance(trained_with, list) or not trained_with or scene.options.mask:
+        return ()
+    rules = "; ".join(str(rule) for rule in trained_with)
+    note = (
+        f"{scene.name}: the model was trained without the ground that `mask='{rules}'` takes away; this "
+        "scene is predicted as a whole, clouds and shadows included, if it has any"
+    )
+    return (note,)
+
+
+def _with_bands(wanted: BandSet, scene: Scene) -> tuple[Scene, tuple[str, ...]]:
+    """The scene with the model's bands in its order; a note on bands that were not matched by name."""
+    model, wanted = wanted, needed_bands(wanted, scene.bands)
     if scene.options.bands is not None:
         numbers_alone = not any(band.named for band in scene.bands)
         if wanted.named and len(scene.bands) == len(wanted) and numbers_alone:
@@ -85,7 +114,30 @@ def _with_bands(wanted: BandSet, scene: Scene) -> Scene:
                 f"{scene.path}: `bands` names {len(scene.bands)} bands, the model needs {len(wanted)}: "
                 f"{wanted.describe()}; name each"
             )
-    return scene.reordered(wanted.match(scene.bands, scene.path))
+    match = with_names_of(wanted, scene.bands)
+    wanted.match(match.bands, scene.path)  # refuses a scene that lacks a band
+    notes = tuple(f"{scene.name}: {note}" for note in match.notes)
+    scene = replace(scene, bands=match.bands)
+    recipes = [band.derived.text for band in model if band.derived and band.name not in scene.bands.names]
+    if recipes:
+        scene = scene.with_derived(recipes)
+    return scene.reordered(model.match(scene.bands, scene.path)), notes
+
+
+def needed_bands(wanted: BandSet, scene: BandSet) -> BandSet:
+    """The bands that a scene must have for a model: the model's own, with the inputs in place of those that
+    it makes from others; a band that a scene has under the name of a derived one is taken as it is.
+    """
+    needed: dict[str, Band] = {}
+    for band in wanted:
+        if band.derived is None or band.name in scene.names:
+            needed[band.name] = band
+    for band in wanted:
+        inputs = () if band.derived is None or band.name in needed else parse_recipe(band.derived.text).inputs
+        for name in inputs:
+            is_name = re.fullmatch(r"band_\d+", name) is None
+            needed.setdefault(name, Band(name, len(needed) + 1, named=is_name))
+    return BandSet(tuple(needed.values()))
 
 
 def _with_gsd(bundle: Bundle, scene: Scene, keep: bool, force: bool) -> tuple[Scene, tuple[str, ...]]:

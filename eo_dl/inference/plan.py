@@ -14,11 +14,14 @@ import shapely
 from ..bundle import Bundle
 from ..errors import ConfigError
 from ..io.aoi import Aoi, read_aoi
-from ..io.discover import relative_path
+from ..io.derivedpixels import base_bands
+from ..io.maskrules import relative_mask
 from ..io.outputtags import (
     BANDS_TAG,
+    DERIVE_TAG,
     GRID_TAG,
     KIND_TAG,
+    MASK_TAG,
     MIN_SCORE_TAG,
     SCENE_PATH_TAG,
     SCENE_TAG,
@@ -32,6 +35,7 @@ from ..io.outputtags import (
 )
 from ..io.qgisstyles import CLASSES_TAG, classes_tag
 from ..io.scene import Scene, SceneReader
+from ..io.sceneaddress import relative_address
 from ..io.validity import ALL
 from ..mosaic.suppress import Suppression
 from ..networks.compute import Compute
@@ -220,6 +224,12 @@ def _source(scene: Scene, workers: int | None) -> Source:
     return Source(lambda: SceneReader(scene), scene.bands, scene.dtype, rows, threads, cols, scene.fills)
 
 
+def _bands_text(scene: Scene) -> str:
+    """The bands that were read, NAME=NUMBER, and the names of those that were made from them."""
+    read = [f"{band.name}={band.number}" for band in base_bands(scene.bands.bands)]
+    return ", ".join([*read, *(band.name for band in scene.bands if band.derived is not None)])
+
+
 def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
     """Everything that decides the bytes of the output, as tags. No date: equal work gives equal files."""
     scene, job, request = plan.scene, plan.job, plan.request
@@ -231,7 +241,7 @@ def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
         "task": plan.bundle.task.name,
         SCENE_TAG: scene.name,
         "scene_header_sha256": str(scene.fingerprint()["header_sha256"]),
-        BANDS_TAG: ", ".join(f"{band.name}={band.number}" for band in scene.bands),
+        BANDS_TAG: _bands_text(scene),
         "units": ", ".join(f"{band.scale:g}*x{band.offset:+g}" for band in scene.bands),
         "nodata": ", ".join(str(band.nodata) for band in scene.bands),
         GRID_TAG: grid_tag(scene.native),
@@ -245,8 +255,13 @@ def _tags(plan: Plan, backend: EngineFacts) -> dict[str, str]:
     tags |= request.cleanup.tags()
     if scene.valid != ALL:
         tags[VALID_TAG] = str(scene.valid)
+    recipes = [band.derived.text for band in scene.bands if band.derived is not None]
+    if recipes:
+        tags[DERIVE_TAG] = "; ".join(recipes)
+    if scene.options.mask:
+        tags[MASK_TAG] = "; ".join(relative_mask(rule, plan.out.parent) for rule in scene.options.mask)
     if scene.grid.crs is None and not scene.remote:
-        tags[SCENE_PATH_TAG] = relative_path(scene.path, plan.out.parent)
+        tags[SCENE_PATH_TAG] = relative_address(scene.path, plan.out.parent)
     if plan.aoi is not None:
         tags["aoi"] = Path(str(request.aoi)).name
         tags["aoi_sha256"] = hashlib.sha256(shapely.to_wkb(shapely.normalize(plan.aoi.area))).hexdigest()

@@ -246,7 +246,7 @@ def check_inputs(
         ConfigError: The suffix of an output.
         OutputExistsError: An output is the model or a scene.
     """
-    inputs = {Path(scene.path).resolve() for scene in scenes if not scene.remote}
+    inputs = {path for scene in scenes for path in scene.local_files}
     inputs.add(bundle.path.resolve())
     for out in outs:
         is_raster(out, bundle.task.output)  # raises for a suffix that the model cannot write

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from ..errors import EoDlError, InputError, SceneError
+from .products.kinds import BAND_FILES, product_kind
 
 GEOTIFF_SUFFIXES = (".tif", ".tiff")
 """Suffixes of rasters that are written."""
@@ -111,7 +112,7 @@ def scene_paths(sources: Sequence[str | Path], below: bool = False) -> tuple[str
     """
     paths: list[str] = []
     for source in map(str, sources):
-        if is_remote(source) or Path(source).is_file():
+        if is_remote(source) or Path(source).is_file() or is_product(source):
             paths.append(source)
         elif Path(source).is_dir():
             paths += _in_folder(Path(source), below)
@@ -123,6 +124,11 @@ def scene_paths(sources: Sequence[str | Path], below: bool = False) -> tuple[str
         else:
             paths.append(source)  # opening it gives the best error message
     return tuple(dict.fromkeys(paths))
+
+
+def is_product(path: str) -> bool:
+    """True for a folder or archive that is one scene: a product, or one file per band."""
+    return not is_remote(path) and bool(product_kind(Path(path), RASTER_SUFFIXES))
 
 
 def named_scenes(sources: Sequence[str | Path]) -> tuple[str, ...]:
@@ -148,10 +154,22 @@ def _in_folder(folder: Path, below: bool) -> list[str]:
         return list(rasters_below(folder)) or _in_folder(folder, False)
     rasters = []
     for path in folder.iterdir():
-        if path.suffix.lower() in RASTER_SUFFIXES and path.is_file() and not path.name.startswith("."):
+        if path.name.startswith("."):
+            continue
+        is_raster = path.suffix.lower() in RASTER_SUFFIXES and path.is_file()
+        if is_raster or _is_product_in_folder(path):
             rasters.append(str(path))
     if not rasters:
         raise SceneError(
             f"{folder}: this folder holds no raster ({', '.join(sorted(RASTER_SUFFIXES))}); name the files"
         )
     return sorted(rasters)
+
+
+def _is_product_in_folder(path: Path) -> bool:
+    """True for a product in a folder of scenes. Folders of band files are named themselves: by their names
+    alone they could be something else.
+    """
+    if path.is_file() and path.suffix.lower() != ".zip":
+        return False
+    return product_kind(path, RASTER_SUFFIXES) not in ("", BAND_FILES)

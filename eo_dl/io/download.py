@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import io
 import ipaddress
 import logging
 import os
@@ -12,6 +13,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from email.message import Message
 from pathlib import Path
 from typing import IO
@@ -73,6 +75,23 @@ def download(url: str, sha256: str, name: str, *, most_bytes: int = MOST_BYTES) 
     return path
 
 
+def fetch_bytes(url: str, most_bytes: int, *, headers: Mapping[str, str] | None = None) -> bytes:
+    """The content of an address, which is not kept.
+
+    Args:
+        url: Address, https (http only on this machine).
+        most_bytes: The largest size.
+        headers: Further headers of the request.
+
+    Raises:
+        InputError: The address cannot be reached or leads elsewhere than to HTTPS, or the content is too
+            large.
+    """
+    file = io.BytesIO()
+    _copy(url, file, most_bytes, headers)
+    return file.getvalue()
+
+
 def header_without_redirect(url: str, name: str) -> str | None:
     """The value of a header of a response, taken before a redirection to another server.
 
@@ -104,11 +123,14 @@ def header_without_redirect(url: str, name: str) -> str | None:
     return None
 
 
-def _copy(url: str, file: IO[bytes], most_bytes: int) -> str:
+def _copy(url: str, file: IO[bytes], most_bytes: int, headers: Mapping[str, str] | None = None) -> str:
     """Write the content into a file and give its SHA-256 back."""
     digest, count = hashlib.sha256(), 0
     try:
-        with _opener(_StayOnHttps()).open(_request(url, "GET"), timeout=_SECONDS) as response:
+        request = _request(url, "GET")
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
+        with _opener(_StayOnHttps()).open(request, timeout=_SECONDS) as response:
             expected = _text(response.headers, "Content-Length")
             while piece := response.read(_PIECE_BYTES):
                 count += len(piece)

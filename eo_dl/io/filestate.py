@@ -72,6 +72,17 @@ def header_digest(path: str | Path) -> hashlib._Hash:
         return hashlib.sha256(file.read(_HEADER_BYTES))
 
 
+def fingerprint_of(paths: Sequence[str]) -> dict[str, str | int]:
+    """What changes with any of several files, see `Scene.fingerprint`. Raises `SceneError`."""
+    states = states_of(paths)
+    text = " ".join(f"{state.size} {state.header_sha256}" for state in states)
+    return {
+        "size": sum(state.size for state in states),
+        "mtime_ns": max((state.mtime_ns for state in states), default=0),
+        "header_sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+
+
 def states_of(paths: Sequence[str | Path]) -> tuple[FileState, ...]:
     """The present states of files. Raises `SceneError`."""
     return tuple(FileState.of(path) for path in paths)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, TypeAdapter
 from ..errors import ConfigError, InputError
 from .atomic import disk_errors
 from .confined import leads_outside
-from .discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES, own_path
+from .discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES
 from .journal import Journal, read_entries
 from .scene import Scene
 
@@ -66,7 +66,7 @@ def _names(scenes: Sequence[Scene]) -> list[Path]:
     stems = [Path(scene.stem) for scene in scenes]
     if len(set(stems)) == len(stems) or any(scene.remote for scene in scenes):
         return stems
-    parents = [own_path(scene.path).parent for scene in scenes]
+    parents = [Path(scene.place).parent for scene in scenes]
     try:
         common = os.path.commonpath(parents)
     except ValueError:  # two drives of Windows

@@ -23,7 +23,7 @@ from ..core.classes import ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..core.valueinfo import ValueInfo
 from ..errors import EoDlError
-from .discover import own_path
+from .sceneaddress import address_below
 
 GRID_TAG = "grid"
 SCENE_TAG, SCENE_PATH_TAG = "scene", "scene_path"
@@ -35,6 +35,12 @@ BANDS_TAG = "bands"
 """Tag: the bands that were used, NAME=NUMBER with commas between."""
 VALID_TAG = "valid"
 """Tag: the rule by which pixels of the scene were valid (`SceneOptions.valid`); none: "all"."""
+MASK_TAG = "mask"
+"""Tag: the rules of ground that was not used (`SceneOptions.mask`), their files relative to the
+output's folder.
+"""
+DERIVE_TAG = "derive"
+"""Tag: how bands were made from others (`SceneOptions.derive`)."""
 KIND_TAG = "output"
 """Tag: what a prediction holds, if not classes of pixels or objects: "chips" or "values"."""
 VALUES_TAG = "values"
@@ -99,7 +105,7 @@ def scene_of_output(path: str | Path, tags: Mapping[str, str]) -> str:
     """The scene that the output at `path` was made from, by its tags: its path, else its name, else ""."""
     relative = tags.get(SCENE_PATH_TAG, "")
     if relative:
-        return str(own_path(Path(path).parent / relative))
+        return address_below(relative, Path(path).parent)
     return tags.get(SCENE_TAG, "")
 
 

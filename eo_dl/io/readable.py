@@ -40,6 +40,10 @@ class Readable(Protocol):
         """True if a valid pixel may lack bands, which then hold NaN."""
 
     @property
+    def base(self) -> Readable | None:
+        """The bands of the file that derived bands are made from, as a scene; None without derived bands."""
+
+    @property
     def own_nodata(self) -> bool:
         """True if the nodata values are the file's own."""
 

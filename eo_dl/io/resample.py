@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray, Float64Array, FloatArray, Int64Array
+from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
-from .readable import Readable
+from .scenefile import SceneFile
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,9 @@ class Resampling:
     """Along the columns."""
 
     @classmethod
-    def between(cls, scene: Readable, height: int, width: int) -> Resampling:
-        """From a source of this size (the file, or one of its overviews) to the scene's working grid."""
-        return cls(
-            Axis(scene.grid.height, height, scene.file.categorical),
-            Axis(scene.grid.width, width, scene.file.categorical),
-        )
+    def between(cls, grid: PixelGrid, height: int, width: int, nearest: bool = False) -> Resampling:
+        """From a source of this size (the file, or one of its overviews) to a grid of the same extent."""
+        return cls(Axis(grid.height, height, nearest), Axis(grid.width, width, nearest))
 
     def source_window(self, window: Window) -> Window:
         """The source pixels that a window of the working grid needs."""
@@ -109,13 +107,13 @@ class Resampling:
         share: FloatArray = np.ones((window.height, window.width), np.float32)
         if not valid.all():
             # What is lost is summed: exactly 0 where nothing is, as in a window without any invalid pixel.
-            share = 1 - _weighted(~valid, row_index, row_weight, col_index, col_weight)
+            share = 1 - weighted(~valid, row_index, row_weight, col_index, col_weight)
         good = share >= 0.5 - 1e-5
         divisor = np.where(good, share, share.dtype.type(1))
         out = np.zeros((len(pixels), window.height, window.width), pixels.dtype)
         for band, plane in enumerate(pixels):
-            values = _weighted(plane, row_index, row_weight, col_index, col_weight) / divisor
-            out[band] = _as_type(np.where(good, values, 0.0), pixels.dtype)
+            values = weighted(plane, row_index, row_weight, col_index, col_weight) / divisor
+            out[band] = as_type(np.where(good, values, 0.0), pixels.dtype)
         return out, good
 
     def _band_by_band(
@@ -134,24 +132,24 @@ class Resampling:
         return out, enough
 
 
-def choose_overview(scene: Readable) -> int | None:
-    """The coarsest overview that is still as fine as the working grid; None for the full image.
+def choose_overview(file: SceneFile, grid: PixelGrid, own_nodata: bool) -> int | None:
+    """The coarsest overview that is still as fine as a grid of the same extent; None for the full image.
 
     Overviews are not used if they may hold invalid pixels as values (with a mask or alpha, or a nodata value
     that is not the file's own), or means of categories.
     """
-    if scene.file.masked or scene.file.alpha or scene.file.categorical or not scene.own_nodata:
+    if file.masked or file.alpha or file.categorical or not own_nodata:
         return None
-    factor = min(scene.file.grid.height / scene.grid.height, scene.file.grid.width / scene.grid.width)
+    factor = min(file.grid.height / grid.height, file.grid.width / grid.width)
     usable = [
         (decimation, level)
-        for level, decimation in enumerate(scene.file.overviews)
+        for level, decimation in enumerate(file.overviews)
         if 1 < decimation <= factor + 1e-9
     ]
     return max(usable)[1] if usable else None
 
 
-def _weighted(
+def weighted(
     plane: AnyArray,
     row_index: Int64Array,
     row_weight: Float64Array,
@@ -182,7 +180,10 @@ def _sum_rows(values: FloatArray, index: Int64Array, weight: Float64Array) -> Fl
     return out
 
 
-def _as_type(values: FloatArray, dtype: np.dtype[np.generic]) -> AnyArray:
+def as_type(values: AnyArray, dtype: np.dtype[np.generic]) -> AnyArray:
+    """Values as this data type, rounded and limited to its range if it holds whole numbers."""
+    if values.dtype == dtype:
+        return values
     if dtype.kind == "f":
         return values.astype(dtype)
     info = np.iinfo(str(dtype))

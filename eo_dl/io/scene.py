@@ -5,23 +5,29 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from ..core.bands import BandSet
+from ..core.bands import Band, BandSet, canonical_name
 from ..core.display import png
 from ..core.htmlcard import card
-from ..core.imagenames import stem_of
 from ..core.pixelgrid import PixelGrid
 from ..errors import GridError, SceneError
+from .derived.recipes import derived_band, parse_recipe
+from .derivedpixels import base_bands
 from .discover import is_remote, own_path, scene_paths
-from .filestate import header_digest, refuse_changed
+from .filestate import fingerprint_of, header_digest, refuse_changed
+from .maskrules import own_mask
+from .products.opening import describe_scene, scene_name, scene_stem
+from .products.stacitem import is_stac, item_addresses
+from .products.stack import with_own_paths
 from .quicklook import quicklook, reduced_size
 from .reader import SceneReader
-from .scenefile import SceneFile, describe
+from .sceneaddress import address_parts
+from .scenefile import SceneFile
 from .sceneoptions import SceneOptions
-from .validity import ALL, least_bands, may_lack
+from .validity import ALL, ANY, least_bands, may_lack
 from .vrt import vrt_sources
 
 __all__ = ["Scene", "SceneReader", "open_scene", "open_scenes"]
@@ -83,6 +89,16 @@ class Scene:
         return file.masked or any(may_lack(band) for band in self.bands)
 
     @property
+    def base(self) -> Scene | None:
+        """The scene of the bands that derived ones are made from, valid where any is measured; None if no
+        band is derived.
+        """
+        if not any(band.derived is not None for band in self.bands):
+            return None
+        bands = BandSet(base_bands(self.bands.bands))
+        return replace(self, bands=bands, options=replace(self.options, valid=ANY))
+
+    @property
     def own_nodata(self) -> bool:
         """True if the nodata values are the file's own."""
         return self.options.nodata is None
@@ -95,22 +111,44 @@ class Scene:
     @property
     def remote(self) -> bool:
         """True if the pixels come over a network (or through another virtual file system of GDAL)."""
-        return is_remote(self.path)
+        paths = [part.path for part in address_parts(self.path)]
+        paths += [part.file.path for part in self.file.parts]
+        return any(is_remote(path) and not path.startswith("/vsizip/") for path in paths)
 
     @property
     def name(self) -> str:
-        """File name."""
-        return PurePosixPath(self.path.split("?")[0]).name if self.remote else Path(self.path).name
+        """File name; of several rasters their names with "+" between."""
+        return scene_name(self.path)
 
     @property
     def stem(self) -> str:
-        """File name without its suffix."""
-        return stem_of(self.name)
+        """File name without its suffix; of several rasters that of the first."""
+        return scene_stem(self.path)
 
     @property
     def place(self) -> str:
-        """The absolute path with forward slashes, by which labels find their image."""
-        return self.path.split("?")[0] if self.remote else own_path(self.path).as_posix()
+        """The absolute path with forward slashes, by which labels find their image; of several rasters that
+        of the first.
+        """
+        first = address_parts(self.path)[0].path
+        return first.split("?")[0] if is_remote(first) else own_path(first).as_posix()
+
+    @property
+    def local_files(self) -> frozenset[Path]:
+        """The files on this machine that it is read from, with links resolved."""
+        paths = [state.path for state in self.file.states]
+        return frozenset(Path(path).resolve() for path in paths)
+
+    @property
+    def rasters(self) -> tuple[Scene, ...]:
+        """Each raster of the scene as a scene of its own, in its own grid; one raster is itself."""
+        if not self.file.parts:
+            return (self,)
+        opened = []
+        for part in self.file.parts:
+            bands = tuple(band for _, band in part.bands)
+            opened.append(Scene(part.file, part.file.grid, BandSet(bands)))
+        return tuple(opened)
 
     @property
     def resampled(self) -> bool:
@@ -120,11 +158,14 @@ class Scene:
     def fingerprint(self) -> dict[str, str | int]:
         """Values that change with the file: size, modification time and SHA-256 of its first 64 KiB.
 
-        Of a VRT, the hash includes names, sizes and times of its sources; of a remote file, only its header.
+        Of a VRT and of a scene of several rasters, the hash includes all files; of a remote file, only its
+        header.
         """
         if self.remote:
             text = f"{self.path} {self.native} {self.bands} {self.dtype} {self.file.block_px}"
             return {"size": 0, "mtime_ns": 0, "header_sha256": hashlib.sha256(text.encode()).hexdigest()}
+        if self.file.parts:
+            return fingerprint_of([state.path for state in self.file.states])
         try:
             status = Path(self.path).stat()
             digest = header_digest(self.path)
@@ -149,9 +190,9 @@ class Scene:
 
     def with_own_path(self) -> Scene:
         """The same scene under a path that does not depend on the folder in which a process runs."""
-        if self.remote:
-            return self
-        return replace(self, file=replace(self.file, path=str(own_path(self.path))))
+        own_masks = tuple(own_mask(rule) for rule in self.options.mask)
+        options = replace(self.options, mask=own_masks)
+        return replace(self, file=with_own_paths(self.file), options=options)
 
     def at_gsd(self, gsd_m: float) -> Scene:
         """The same scene on a working grid of another ground sample distance, with exactly the same extent.
@@ -189,6 +230,24 @@ class Scene:
     def with_valid(self, valid: int | str) -> Scene:
         """The same scene with another rule of valid ground: "all", "any" or a number of bands."""
         return replace(self, options=replace(self.options, valid=valid))
+
+    def with_derived(self, recipes: Sequence[str]) -> Scene:
+        """The same scene with bands that are made from its own on reading, after these.
+
+        Args:
+            recipes: How, each as a text: "ndvi", "relief(12m)".
+
+        Raises:
+            ConfigError: A text is no recipe, or needs pixels of a known size.
+            BandError: A band that it needs is not there.
+        """
+        bands = list(self.bands)
+        first = max(band.number for band in (*self.file.selectable, *bands)) + 1
+        for place, text in enumerate(recipes):
+            band = derived_band(text, self.bands, first + place, self.path)
+            parse_recipe(text if band.derived is None else band.derived.text).context_px(self.grid)
+            bands.append(band)
+        return replace(self, bands=BandSet(tuple(bands)))
 
     def select(self, bands: Sequence[str]) -> Scene:
         """The same scene with only these bands, in this order: names, 1-based numbers or NAME=NUMBER."""
@@ -228,6 +287,8 @@ def open_scene(
     scale: float | None = None,
     offset: float | None = None,
     valid: int | str | None = None,
+    mask: Sequence[str] | str = (),
+    derive: Sequence[str] | str = (),
     trust_vrt: bool = False,
     allow_remote: Sequence[str] = (),
     force: bool = False,
@@ -248,6 +309,10 @@ def open_scene(
         offset: Physical value of a stored 0, in all bands (default: the file's).
         valid: Which pixels are valid ground: measured in "all" bands, in "any" of them, or in at least this
             number (default: "all", and for prediction the rule of the model).
+        mask: Ground that is not used, e.g. clouds: rules such as "SCL in 3,8,9,10", "QA_PIXEL bits 1,3,4",
+            "clouds.tif > 40", the name of a mask file (0: not used), or "clouds" for the product's own.
+        derive: Bands to make from others: "ndvi, slope, relief(12m)", see docs/how-to/scenes.md; after the
+            bands of the file, or where `bands` names them.
         trust_vrt: Let a VRT name files outside its own folder.
         allow_remote: Hosts on which chip sets that are opened for the same work (`Split.like`) may name
             scenes.
@@ -272,6 +337,8 @@ def open_scene(
         scale=scale,
         offset=offset,
         valid=valid,
+        mask=mask,
+        derive=derive,
         trust_vrt=trust_vrt,
         allow_remote=allow_remote,
         force=force,
@@ -305,8 +372,12 @@ def open_scenes(
     items = [scenes] if isinstance(scenes, Scene | str | Path) else scenes
     opened: list[Scene] = []
     for item in items:
-        files = [item] if isinstance(item, Scene) else scene_paths([item], below)
-        opened += [_opened(file, options) for file in files]
+        if isinstance(item, Scene):
+            opened.append(_opened(item, options))
+            continue
+        for path in scene_paths([item], below):
+            addresses = item_addresses(path) if is_stac(path) else [path]
+            opened += [_opened(address, options) for address in addresses]
     return tuple(opened)
 
 
@@ -321,10 +392,42 @@ def _opened(source: SceneSource, options: SceneOptions) -> Scene:
 
 def _from_file(path: str, options: SceneOptions) -> Scene:
     wanted = options.band_names
-    file = describe(path, nodata=options.nodata, crs=options.crs, trust_vrt=options.trust_vrt, wanted=wanted)
-    selected = file.bands if wanted is None else file.bands.select(wanted, file.path)
+    file = describe_scene(path, options)
+    if options.derive:
+        return _with_derived(file, options)
+    selected = file.bands if wanted is None else file.selectable.select(wanted, file.path)
     bands = _with_units(selected, options)
     return Scene(file, grid=file.grid, bands=bands, options=options)
+
+
+def _with_derived(file: SceneFile, options: SceneOptions) -> Scene:
+    """A scene with bands that are made from others: those that `bands` names, or else all."""
+    recipes = [parse_recipe(text) for text in options.derive]
+    names = {recipe.name for recipe in recipes}
+    wanted = options.band_names
+    asked = [] if wanted is None else [name for name in wanted if canonical_name(name) not in names]
+    own = file.selectable.select(asked, file.path).bands if asked else file.bands.bands
+    known = _with_units(_all_bands(own, file.selectable), options)
+    scene = Scene(file, grid=file.grid, bands=known, options=options).with_derived(options.derive)
+    made = [band for band in scene.bands if band.derived is not None]
+    first = [band for band in scene.bands if band.number in {one.number for one in own}]
+    if wanted is None or len(asked) == len(wanted):
+        return replace(scene, bands=BandSet((*first, *made)))
+    by_name = {band.name: band for band in made}
+    left = iter(band for band in first if asked)
+    picked = []
+    for name in wanted:
+        canonical = canonical_name(name)
+        picked.append(by_name[canonical] if canonical in names else next(left))
+    return replace(scene, bands=BandSet(tuple(picked)))
+
+
+def _all_bands(selected: Sequence[Band], selectable: BandSet) -> BandSet:
+    """The selected bands under the names that they were given, and all others that recipes may use."""
+    numbers = {band.number for band in selected}
+    names = {band.name for band in selected}
+    others = [band for band in selectable if band.number not in numbers and band.name not in names]
+    return BandSet((*selected, *others))
 
 
 def _with_units(bands: BandSet, options: SceneOptions) -> BandSet:

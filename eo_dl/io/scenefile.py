@@ -23,11 +23,12 @@ from rasterio.windows import Window
 from ..core.bands import Band, BandSet, canonical_name, in_ranges
 from ..core.pixelgrid import PixelGrid, apply_affine
 from ..errors import GridError, SceneError
-from .discover import is_remote
+from .discover import is_remote, own_path
 from .exif import exif_orientation
 from .filestate import FileState, states_of
 from .gate import raster_driver
 from .gdal import open_dataset, scene_errors
+from .maskrules import MaskRule
 from .sizecheck import check_size
 from .vrt import pixel_files
 
@@ -95,11 +96,51 @@ class SceneFile:
     """What was decided on opening."""
     states: tuple[FileState, ...] = field(default=(), repr=False, compare=False)
     """The file and those that a VRT names, as they were on opening; empty for a remote file."""
+    parts: tuple[ScenePart, ...] = ()
+    """The rasters with the pixels, where they are several or masked; empty: the file itself has them."""
+    covers: tuple[Cover, ...] = ()
+    """What takes ground away, e.g. clouds; only with `parts`."""
+    on_request: tuple[Band, ...] = ()
+    """Bands that are used only where they are named: those that say how good a pixel is, and others that are
+    no measurement of the ground like the rest."""
+    offered_mask: str = ""
+    """The rule by which the quality band of a product masks clouds and shadows; "": it has none."""
 
     @property
     def categorical(self) -> bool:
         """True if values are categories: resampling then takes the nearest pixel instead of a mean."""
         return self.color_table is not None
+
+    @property
+    def selectable(self) -> BandSet:
+        """All bands that can be asked for."""
+        return BandSet((*self.bands, *self.on_request))
+
+
+@dataclass(frozen=True)
+class ScenePart:
+    """One raster of a scene, read in its own grid and brought to that of the scene."""
+
+    file: SceneFile
+    """The raster, which has no parts itself."""
+    bands: tuple[tuple[int, Band], ...]
+    """Number of each band in the scene, and the band as it is in the raster."""
+    nearest: bool = False
+    """True if values are categories, of which no mean is taken."""
+    own_nodata: bool = True
+    """True if the nodata values are the raster's own."""
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A band whose values take ground away from all bands of a scene."""
+
+    file: SceneFile
+    """The raster of the band, which has no parts itself."""
+    band: Band
+    """The band."""
+    rule: MaskRule
+    """Which of its values take ground away."""
 
 
 def describe(
@@ -129,23 +170,61 @@ def describe(
     """
     driver = raster_driver(path, trust_vrt)
     states = () if is_remote(path) else states_of(_local_files(path, driver))
-    with open_dataset(path, driver, trust_vrt=trust_vrt) as dataset, scene_errors(path, "cannot be read"):
-        if not is_remote(path) and not trust_vrt:
-            check_size(dataset, path, pixel_files(Path(path)) if driver == "VRT" else [Path(path)])
+    files: list[Path] = []
+    if not is_remote(path) and not trust_vrt:
+        files = pixel_files(Path(path)) if driver == "VRT" else [Path(path)]
+    options = _Stated(nodata, crs, trust_vrt, tuple(wanted or ()))
+    return _described(path, driver, options, files, states)
+
+
+def describe_in_archive(archive: Path, name: str, driver: str) -> SceneFile:
+    """As `describe`, for a raster in a zip archive, which is not unpacked.
+
+    Args:
+        archive: The archive.
+        name: The raster's name in it.
+        driver: The only GDAL driver that may open it, by its first bytes.
+
+    Raises:
+        SceneError: It cannot be opened.
+    """
+    path = f"/vsizip/{own_path(archive)}/{name}"
+    return _described(path, driver, _Stated("none", None, False, ()), [archive], states_of([archive]))
+
+
+class _Stated(NamedTuple):
+    """What the user stated of a raster, see `describe`."""
+
+    nodata: float | str | None
+    crs: str | None
+    trust_vrt: bool
+    wanted: tuple[str, ...]
+
+
+def _described(
+    path: str, driver: str, stated: _Stated, files: Sequence[Path], states: tuple[FileState, ...]
+) -> SceneFile:
+    """What a raster says about itself; `files` are those whose size limits its pixels, if any do."""
+    with (
+        open_dataset(path, driver, trust_vrt=stated.trust_vrt) as dataset,
+        scene_errors(path, "cannot be read"),
+    ):
+        if files:
+            check_size(dataset, path, files)
         notes: list[str] = []
-        grid = _grid(dataset, path, crs, notes)
+        grid = _grid(dataset, path, stated.crs, notes)
         alpha: list[int] = []
         numbers: list[int] = []
         for number, color in zip(dataset.indexes, dataset.colorinterp, strict=True):
             tagged = color == ColorInterp.alpha
-            is_alpha = tagged and _is_alpha(dataset, number, wanted or (), notes)
+            is_alpha = tagged and _is_alpha(dataset, number, stated.wanted, notes)
             (alpha if is_alpha else numbers).append(number)
         block_height, block_width = dataset.block_shapes[0]
-        bands = _bands(dataset, path, numbers, nodata, notes)
+        bands = _bands(dataset, path, numbers, stated.nodata, notes)
         return SceneFile(
             path=path,
             driver=driver,
-            trust_vrt=trust_vrt,
+            trust_vrt=stated.trust_vrt,
             grid=grid,
             bands=bands,
             block_px=(min(int(block_height), dataset.height), min(int(block_width), dataset.width)),

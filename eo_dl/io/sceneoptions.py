@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 from ..errors import ConfigError
+from .derived.recipes import recipe_texts
+from .maskrules import mask_rules
 from .validity import valid_rule
 
 
@@ -40,6 +42,13 @@ class SceneOptions:
     (default: "all", and for prediction the rule of the model). Values that a valid pixel lacks are filled
     with the mean of the band."""
 
+    mask: Sequence[str] | str = ()
+    """Ground that is not used, e.g. clouds: rules such as "SCL in 3,8,9,10", "QA_PIXEL bits 1,3,4",
+    "clouds.tif > 40", the name of a mask file (0: not used), or "clouds" for the product's own."""
+
+    derive: Sequence[str] | str = ()
+    """Bands to make from others on reading: "ndvi, slope, relief(12m)"."""
+
     trust_vrt: bool = False
     """Let a VRT name files outside its own folder."""
 
@@ -56,6 +65,8 @@ class SceneOptions:
         object.__setattr__(self, "bands", self.band_names)
         object.__setattr__(self, "allow_remote", tuple(self.allow_remote))
         object.__setattr__(self, "nodata", _nodata(self.nodata))
+        object.__setattr__(self, "mask", mask_rules(self.mask))
+        object.__setattr__(self, "derive", recipe_texts(self.derive))
         object.__setattr__(self, "valid", None if self.valid is None else valid_rule(self.valid))
         for name, value in (("scale", self.scale), ("offset", self.offset)):
             if value is not None and not math.isfinite(value):

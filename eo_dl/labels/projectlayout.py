@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from ..core.classes import ClassSet
-from ..io.discover import is_remote, relative_path
+from ..io.discover import is_remote
+from ..io.sceneaddress import address_below, exists, relative_address
 from ..io.vectorlayers import layer_names, read_metadata
 
 LABELS = "labels"
@@ -83,7 +84,7 @@ def metadata(classes: ClassSet, kind: Kind, scenes: Sequence[str], folder: Path)
         scenes: Paths of the scenes.
         folder: The folder of the project; paths are relative to it, so that both can be moved together.
     """
-    paths = [relative_path(scene, folder) for scene in scenes]
+    paths = [relative_address(scene, folder) for scene in scenes]
     return {
         CLASSES_KEY: json.dumps(list(classes.names), ensure_ascii=False),
         KIND_KEY: kind,
@@ -93,5 +94,5 @@ def metadata(classes: ClassSet, kind: Kind, scenes: Sequence[str], folder: Path)
 
 def _existing(folder: Path, paths: Sequence[str]) -> tuple[str, ...]:
     """The paths that exist, and remote ones."""
-    absolute = [path if is_remote(path) else str(folder / path) for path in paths]
-    return tuple(path for path in absolute if is_remote(path) or Path(path).is_file())
+    absolute = [path if is_remote(path) else address_below(path, folder) for path in paths]
+    return tuple(path for path in absolute if exists(path))

@@ -133,7 +133,8 @@ def start_labels(
         overwrite=overwrite,
     )
     layers = [VectorLayer(target, name, crs, styles[name], types[name]) for name in (LABELS, ANNOTATED)]
-    write_project(project, opened, layers, Drawing(exclusive=geometry == "polygon"), overwrite=overwrite)
+    rasters = [raster for scene in opened for raster in scene.rasters]
+    write_project(project, rasters, layers, Drawing(exclusive=geometry == "polygon"), overwrite=overwrite)
     return StartedLabels(
         path=target,
         project=project,

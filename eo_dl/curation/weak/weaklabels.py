@@ -149,7 +149,7 @@ def _outputs(scenes: Sequence[Scene], out: Path, overwrite: bool) -> list[Path]:
         raise ConfigError(
             f"{out}: two scenes have the same name, and so would their labels; run them separately"
         )
-    inputs = {Path(scene.path).resolve() for scene in scenes if not scene.remote}
+    inputs = {path for scene in scenes for path in scene.local_files}
     if inputs & {path.resolve() for path in outs}:
         raise ConfigError(f"{out}: is a scene of this run and is never overwritten; choose another `out`")
     if into_folder:

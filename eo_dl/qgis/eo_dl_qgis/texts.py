@@ -82,6 +82,8 @@ LABELS = {
     "network": "Network",
     "drop_dead_bands": "Leave out bands that hold nothing",
     "nodata": "Nodata value of the scene",
+    "mask": "Ground that is not used, e.g. clouds (SCL in 3,8,9,10; one rule per line)",
+    "derive": "Bands to make from others (ndvi, slope, relief(12m); one per line)",
     "valid": "Valid pixels: measured in all bands, any, or N",
     "new": "Later map or layer",
     "new_crs": "CRS of the later layer",

@@ -15,7 +15,8 @@ from pyproj import CRS
 from ...chips.chipset import ChipSet
 from ...core.commandline import command_line
 from ...core.geometries import reproject
-from ...modelspec import Provenance, ScoreSpec
+from ...io.maskrules import short_mask
+from ...modelspec import MASK_KEY, Provenance, ScoreSpec
 from ...version import __version__
 from ..setup.taskdata import TaskData
 from .results import SplitScores
@@ -70,6 +71,7 @@ def provenance(
             "steps": state.step,
             "stopped": state.stopped,
             "minutes": round(state.seconds / 60, 2),
+            **_masks(chips),
         },
         baselines=_baseline_specs(baselines, data.task.primary_score),
         notes=tuple(notes),
@@ -96,6 +98,12 @@ def train_extent(chips: ChipSet) -> JsonValue:
         return None
     outline = shapely.set_precision(shapely.union_all(outlines).simplify(1e-6), 1e-7)  # 1e-7 degrees: 1 cm
     return _json(shapely.geometry.mapping(outline))
+
+
+def _masks(chips: ChipSet) -> dict[str, JsonValue]:
+    """The rules of ground that was not trained on, without the folders of mask files; nothing without any."""
+    rules = {short_mask(rule) for scene in chips.scenes for rule in scene.options.mask}
+    return {MASK_KEY: list[JsonValue](sorted(rules))} if rules else {}
 
 
 def _baseline_specs(baselines: Sequence[SplitScores], primary: str) -> tuple[ScoreSpec, ...]:

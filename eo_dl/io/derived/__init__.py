@@ -1,0 +1,1 @@
+"""Bands made from other bands on reading: indices, terrain, texture."""
