@@ -61,7 +61,7 @@ chips -> chip_options
                     predict
 
 cleanup -> cleanup
-    --min-score, --sieve, --fill-holes, --min-area, --simplify, --smooth
+    --min-score, --sieve, --fill-holes, --min-area, --simplify, --smooth, --regularize
                     predict, vectorize, diff
 
 Alone: --drop-dead-bands (inspect, tile), --gsd and --colors (tile, map), --iou, --chips, --split and
@@ -606,6 +606,14 @@ _CLEANUP_FLAGS: dict[str, Decorator] = {
         type=click.FloatRange(min=0),
         metavar="PX",
         help="Round the corners of outlines, which move by at most N pixels; shared borders stay shared.",
+    ),
+    "regularize_px": click.option(
+        "--regularize",
+        "regularize_px",
+        type=click.FloatRange(min=0),
+        metavar="PX",
+        help="Give buildings straight walls and right angles, or make circles of them, within N pixels of "
+        "the outlines found (2 to 3 is usual); shared walls stay shared.",
     ),
 }
 

@@ -14,7 +14,7 @@ import numpy as np
 import shapely
 
 from ..core.arrays import Objects
-from ..core.arraytypes import AnyArray, UInt8Array
+from ..core.arraytypes import AnyArray, ObjectArray, UInt8Array
 from ..core.chipgrid import ChipGrid
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
@@ -25,6 +25,7 @@ from ..io.discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES
 from ..io.rasterwriter import RasterWriter
 from ..mosaic.labelmosaic import RowStrip
 from ..mosaic.objectmosaic import ObjectMosaic
+from ..postprocessing.outlineediting import OUTLINE_FIELD
 from ..tasks import OutputKind
 from .chipdecoders import ChipObjects
 from .regrid import RowMap
@@ -303,6 +304,7 @@ def write_objects(
     grid: PixelGrid,
     classes: ClassSet,
     *,
+    outline_status: ObjectArray | None = None,
     tags: dict[str, str],
     overwrite: bool,
 ) -> None:
@@ -310,4 +312,6 @@ def write_objects(
     from ..io.vectorlayers import write_layer  # lazy: loads pandas, which rasters do not need
 
     table = object_table(objects, grid, classes)
+    if outline_status is not None:
+        table[OUTLINE_FIELD] = outline_status
     write_layer(path, table, classes=classes, outlines=True, metadata=tags, overwrite=overwrite)

@@ -23,7 +23,7 @@ from ..mosaic.blendmosaic import blended_edges
 from ..mosaic.labelmosaic import RowStrip
 from ..postprocessing.classtotals import class_totals
 from ..postprocessing.mapcleaning import cleaned_rows
-from ..postprocessing.outlineediting import cleaned_objects, edited_coverage
+from ..postprocessing.outlineediting import CleanedObjects, cleaned_objects, edited_coverage
 from ..postprocessing.regions import RowStrips
 from ..tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
 from .backends.backend import Backend
@@ -320,21 +320,23 @@ def write_plan_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> tu
         The number of objects written, and notes on those that were left out.
     """
     cleanup = plan.request.cleanup
-    notes: tuple[str, ...] = ()
-    if plan.bundle.task.output == RASTER:
-        if cleanup.changes_outlines:
-            objects = replace(objects, polygons=edited_coverage(objects.polygons, cleanup))
-    else:
-        objects, notes = cleaned_objects(objects, plan.scene.grid, cleanup)
+    cleaned = CleanedObjects(objects, None, ())
+    if plan.bundle.task.output != RASTER:
+        cleaned = cleaned_objects(objects, plan.scene.grid, cleanup)
+    elif cleanup.changes_outlines:
+        edited = edited_coverage(objects.polygons, cleanup)
+        edited_objects = replace(objects, polygons=edited.polygons)
+        cleaned = CleanedObjects(edited_objects, edited.status, edited.notes(cleanup.regularize_px))
     write_objects(
         plan.out,
-        objects,
+        cleaned.objects,
         plan.scene.native if native_grid else plan.scene.grid,
         plan.bundle.classes,
+        outline_status=cleaned.status,
         tags=plan.tags,
         overwrite=plan.request.overwrite,
     )
-    return len(objects), notes
+    return len(cleaned.objects), cleaned.notes
 
 
 def object_notes(output: ObjectOutput) -> tuple[str, ...]:

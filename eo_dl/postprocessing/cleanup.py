@@ -42,13 +42,20 @@ class Cleanup:
     smooth_px: float | None = None
     """Corners are rounded; no outline moves by more than this many pixels, and shared borders stay shared."""
 
+    regularize_px: float | None = None
+    """Outlines get straight walls and right angles, or become circles; walls that polygons share stay shared.
+    No outline leaves this distance, pixels; one that cannot be had within it stays as it was found, which the
+    attribute `outline` says. For buildings; takes the place of `simplify_px` and `smooth_px`."""
+
     def __post_init__(self) -> None:
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             raise ConfigError(f"`min_score`: expected 0 to 1, found {self.min_score:g}")
-        for name in ("sieve_px", "fill_holes_m2", "min_area_m2", "simplify_px", "smooth_px"):
+        for name in ("sieve_px", "fill_holes_m2", "min_area_m2", "simplify_px", "smooth_px", "regularize_px"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise ConfigError(f"`{name}`: expected 0 or more, found {value:g}")
+        if self.regularize_px and (self.simplify_px or self.smooth_px):
+            raise ConfigError("`regularize_px` takes the place of `simplify_px` and `smooth_px`; omit those")
 
     @property
     def stated(self) -> tuple[str, ...]:
@@ -63,7 +70,7 @@ class Cleanup:
     @property
     def changes_outlines(self) -> bool:
         """Whether outlines of polygons change."""
-        return bool(self.simplify_px or self.smooth_px)
+        return bool(self.simplify_px or self.smooth_px or self.regularize_px)
 
     def check_grid(self, grid: PixelGrid, name: str) -> None:
         """Refuse areas in square metres for a raster without CRS.

@@ -35,6 +35,7 @@ from .mapdiff import MapPair, Transitions, change_rows, find_transitions
 from .mappolygons import MapPolygons, edited_polygons, polygonized, scored_polygons
 from .objectdiff import object_changes
 from .objectmatching import MatchRules
+from .outlineediting import OUTLINE_FIELD
 
 CHANGES_LAYER, BEFORE_LAYER = "changes", "before"
 CHANGE_COLORS = {
@@ -330,6 +331,8 @@ def _map_table(
         "area_m2": polygons.areas_m2[order].round(3),
     }
     columns |= {name: values[order].round(4) for name, values in scores.items() if values is not None}
+    if polygons.status is not None:
+        columns[OUTLINE_FIELD] = polygons.status[order]
     columns["rank"] = np.arange(1, len(order) + 1, dtype=np.int32)
     columns["reviewed"] = np.zeros(len(order), np.bool_)
     return PolygonTable(polygons.outlines[order], columns, grid.crs)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from ..core.arraytypes import BoolArray, Float32Array, Float64Array, GeometryArray, Int64Array
+from ..core.arraytypes import BoolArray, Float32Array, Float64Array, GeometryArray, Int64Array, ObjectArray
 from ..core.classes import IGNORE_ID, ClassSet
 from ..core.geometries import shifted
 from ..core.pixelgrid import PixelGrid
@@ -41,6 +41,10 @@ class MapPolygons:
     """(N,) areas on the ground."""
     scores: Float64Array | None = None
     """(N,) mean probabilities of the classes."""
+    status: ObjectArray | None = None
+    """(N,) what became of each outline, see `EditedOutlines`."""
+    notes: tuple[str, ...] = ()
+    """How outlines were changed."""
 
     def __len__(self) -> int:
         return len(self.outlines)
@@ -151,5 +155,12 @@ def _probability_strips(scene: Scene) -> Iterator[tuple[int, Float32Array, BoolA
 
 def edited_polygons(polygons: MapPolygons, cleanup: Cleanup, grid: PixelGrid) -> MapPolygons:
     """The polygons with the outlines that are wanted, measured again."""
-    outlines, areas_m2 = _on_the_map(edited_coverage(polygons.in_pixels(grid), cleanup), grid)
-    return replace(polygons, outlines=outlines, areas_m2=areas_m2)
+    edited = edited_coverage(polygons.in_pixels(grid), cleanup)
+    outlines, areas_m2 = _on_the_map(edited.polygons, grid)
+    return replace(
+        polygons,
+        outlines=outlines,
+        areas_m2=areas_m2,
+        status=edited.status,
+        notes=edited.notes(cleanup.regularize_px),
+    )

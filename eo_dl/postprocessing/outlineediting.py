@@ -1,20 +1,44 @@
-"""Outlines as a `Cleanup` wants them: simplified, then rounded."""
+"""Outlines as a `Cleanup` wants them: simplified and rounded, or regular."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 
 from ..core.arrays import Objects
-from ..core.arraytypes import Float64Array, GeometryArray
+from ..core.arraytypes import Float64Array, GeometryArray, ObjectArray
 from ..core.pixelgrid import PixelGrid
 from .cleanup import Cleanup
+from .regularoutlines import CIRCLE, KEPT, REGULAR, regular_outlines
 from .smoothing import smoothed
 
+OUTLINE_FIELD = "outline"
+"""Attribute: what became of an outline that was to be made regular."""
 
-def edited_coverage(polygons: GeometryArray, cleanup: Cleanup) -> GeometryArray:
+
+@dataclass(frozen=True)
+class EditedOutlines:
+    """N outlines after editing."""
+
+    polygons: GeometryArray
+    """(N,) polygons."""
+    status: ObjectArray | None = None
+    """(N,) what became of each ("regular", "circle", "kept"); None where outlines were not made regular."""
+
+    def notes(self, most_px: float | None) -> tuple[str, ...]:
+        """How many outlines became regular."""
+        if self.status is None:
+            return ()
+        counts = {kind: int((self.status == kind).sum()) for kind in (REGULAR, CIRCLE, KEPT)}
+        return (
+            f"outlines within {most_px:g} px of those found: {counts[REGULAR]} regular, "
+            f"{counts[CIRCLE]} circles, {counts[KEPT]} kept as found",
+        )
+
+
+def edited_coverage(polygons: GeometryArray, cleanup: Cleanup) -> EditedOutlines:
     """Polygons of a class map with other outlines; neighbours still share their borders.
 
     Args:
@@ -22,22 +46,29 @@ def edited_coverage(polygons: GeometryArray, cleanup: Cleanup) -> GeometryArray:
         cleanup: What to do.
 
     Returns:
-        (N,) polygons. One that would vanish keeps its outline.
+        The polygons. One that would vanish keeps its outline.
     """
     if not len(polygons):
-        return polygons
+        return EditedOutlines(polygons, _no_status(cleanup))
     # Borders are first split at every corner of a pixel: neighbours must have the same corners to be changed
     # alike.
     split = np.asarray(shapely.transform(shapely.segmentize(polygons, 1.0), np.rint), dtype=object)
+    if cleanup.regularize_px:
+        regular = regular_outlines(split, cleanup.regularize_px)
+        return EditedOutlines(regular.polygons, regular.status)
     if cleanup.simplify_px:
         simple = np.asarray(shapely.coverage_simplify(split, cleanup.simplify_px), dtype=object)
         vanished = shapely.is_empty(simple)
         simple[vanished] = polygons[vanished]
         split = simple
-    return smoothed(split, cleanup.smooth_px) if cleanup.smooth_px else split
+    return EditedOutlines(smoothed(split, cleanup.smooth_px) if cleanup.smooth_px else split)
 
 
-def edited_outlines(polygons: GeometryArray, cleanup: Cleanup) -> GeometryArray:
+def _no_status(cleanup: Cleanup) -> ObjectArray | None:
+    return np.empty(0, dtype=object) if cleanup.regularize_px else None
+
+
+def edited_outlines(polygons: GeometryArray, cleanup: Cleanup) -> EditedOutlines:
     """Outlines of objects, each for itself: objects may overlap.
 
     Args:
@@ -45,8 +76,11 @@ def edited_outlines(polygons: GeometryArray, cleanup: Cleanup) -> GeometryArray:
         cleanup: What to do.
 
     Returns:
-        (N,) polygons. One that would vanish or fold keeps its outline.
+        The polygons. One that would vanish or fold keeps its outline.
     """
+    if cleanup.regularize_px:
+        regular = regular_outlines(polygons, cleanup.regularize_px)
+        return EditedOutlines(regular.polygons, regular.status)
     edited = polygons
     if cleanup.simplify_px:
         simple = np.asarray(shapely.simplify(polygons, cleanup.simplify_px), dtype=object)
@@ -55,7 +89,7 @@ def edited_outlines(polygons: GeometryArray, cleanup: Cleanup) -> GeometryArray:
     if cleanup.smooth_px:
         # Apart from each other, so that one does not keep the corners of another that lies across it.
         edited = _smoothed_apart(edited, cleanup.smooth_px)
-    return edited
+    return EditedOutlines(edited)
 
 
 def _smoothed_apart(polygons: GeometryArray, most_px: float) -> GeometryArray:
@@ -74,16 +108,25 @@ def _moved(polygons: GeometryArray, moves: Float64Array) -> GeometryArray:
     return np.asarray(moved, dtype=object)
 
 
-def cleaned_objects(objects: Objects, grid: PixelGrid, cleanup: Cleanup) -> tuple[Objects, tuple[str, ...]]:
+@dataclass(frozen=True)
+class CleanedObjects:
+    """Objects after cleaning."""
+
+    objects: Objects
+    """The objects that are left."""
+    status: ObjectArray | None
+    """See `EditedOutlines`."""
+    notes: tuple[str, ...]
+    """What was left out or changed."""
+
+
+def cleaned_objects(objects: Objects, grid: PixelGrid, cleanup: Cleanup) -> CleanedObjects:
     """Objects of at least the least area, with the outlines that are wanted; boxes keep their form.
 
     Args:
         objects: Objects in pixels of `grid`.
         grid: Their frame.
         cleanup: What to do. What concerns the pixels of class maps only is named in a note.
-
-    Returns:
-        The objects, and notes.
     """
     notes = []
     if cleanup.min_area_m2 and len(objects):
@@ -94,15 +137,19 @@ def cleaned_objects(objects: Objects, grid: PixelGrid, cleanup: Cleanup) -> tupl
         objects = objects.take(large)
     if cleanup.sieve_px:
         notes.append("`sieve_px` is for class maps and changed nothing; use `min_area_m2` for objects")
+    status = _no_status(cleanup)
     if objects.has_outlines:
         outlines = objects.polygons
         if cleanup.fill_holes_m2:
             outlines, filled = _filled(outlines, grid, cleanup.fill_holes_m2)
             notes.append(f"holes below `fill_holes_m2` that were filled: {filled}")
-        objects = replace(objects, polygons=edited_outlines(outlines, cleanup))
+        edited = edited_outlines(outlines, cleanup)
+        objects, status = replace(objects, polygons=edited.polygons), edited.status
+        notes += edited.notes(cleanup.regularize_px)
     elif len(objects) and (cleanup.changes_outlines or cleanup.fill_holes_m2):
         notes.append("the objects are boxes, whose outlines and holes are not changed")
-    return objects, tuple(notes)
+        status = np.full(len(objects), KEPT, dtype=object) if cleanup.regularize_px else None
+    return CleanedObjects(objects, status, tuple(notes))
 
 
 def _filled(polygons: GeometryArray, grid: PixelGrid, most_m2: float) -> tuple[GeometryArray, int]:

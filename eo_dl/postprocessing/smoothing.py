@@ -75,12 +75,31 @@ def smoothed(polygons: GeometryArray, most_px: float) -> GeometryArray:
     fixed |= _near_another_corner(rings, most_px)
     for number in range(_ROUNDS):
         # Halved each time, so that all cuts of a corner together stay within `most_px` of it.
-        rings, fixed = _corners_cut(rings, fixed, most_px / 2 ** (number + 1))
+        rings, fixed = _corners_cut(rings, fixed, 0.25, most_px / 2 ** (number + 1))
     made = rings.polygons()
     # Floating point may fold a sliver; its outline stays.
     wrong = ~shapely.is_valid(made)
     made[wrong] = polygons[wrong]
     return made
+
+
+def chamfered(polygons: GeometryArray, reach_px: float) -> GeometryArray:
+    """Polygons whose corners are cut once, half of an edge or `reach_px` away from the corner.
+
+    With half a pixel, the steps of a slanting line of pixels become points in line with it. Where three or
+    more areas meet, the corner stays. The result may be invalid where two corners touch.
+
+    Args:
+        polygons: (N,) valid polygons. Neighbours must have the same corners along their common border.
+        reach_px: Most distance of a cut from its corner, in the unit of the polygons.
+    """
+    if not len(polygons):
+        return polygons
+    rings = _rings_of(polygons)
+    fixed = _meeting_points(rings)
+    straight = _is_straight(rings) & ~fixed
+    rings, fixed = rings.take(~straight), fixed[~straight]
+    return _corners_cut(rings, fixed, 0.5, reach_px)[0].polygons()
 
 
 def _rings_of(polygons: GeometryArray) -> _Rings:
@@ -150,9 +169,9 @@ def _along(start: Float64Array, end: Float64Array, share: float, reach: float) -
     return np.asarray(start + np.minimum(share, within_reach)[:, None] * (end - start), np.float64)
 
 
-def _corners_cut(rings: _Rings, fixed: BoolArray, reach: float) -> tuple[_Rings, BoolArray]:
+def _corners_cut(rings: _Rings, fixed: BoolArray, share: float, reach: float) -> tuple[_Rings, BoolArray]:
     """Each corner that is not fixed becomes the two points of its cut."""
-    before, after = _cut_points(rings, 0.25, reach)
+    before, after = _cut_points(rings, share, reach)
     counts = np.where(fixed, 1, 2)
     place = np.cumsum(counts) - counts
     corners = np.empty((int(counts.sum()), 2))

@@ -25,6 +25,7 @@ from ..io.vectorlayers import check_vector_suffix, write_layer
 from .cleanup import Cleanup
 from .mapcleaning import cleaned_rows
 from .mappolygons import MapPolygons, edited_polygons, polygonized, scored_polygons
+from .outlineediting import OUTLINE_FIELD
 from .regions import BACKGROUND_ID
 
 log = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ def vectorize(
         **cleanup.tags(),
         **counts.tags(),
     }
-    for note in counts.notes():
+    for note in (*counts.notes(), *polygons.notes):
         log.info(note)
     if class_map.classes is not None and not class_map.classes.has_background:
         metadata[PARTITION_KEY] = "true"
@@ -152,4 +153,6 @@ def _table(polygons: MapPolygons, grid: PixelGrid, classes: ClassSet) -> Polygon
     }
     if polygons.scores is not None:
         columns["score"] = polygons.scores.round(4)
+    if polygons.status is not None:
+        columns[OUTLINE_FIELD] = polygons.status
     return PolygonTable(polygons.outlines, columns, grid.crs)

@@ -26,7 +26,7 @@ def test_outlines_stay_valid_shared_and_within_the_bound(
 ) -> None:
     labels = np.kron(blocks, np.ones((side, side), np.uint8))
     polygons, _ = polygonize(labels)
-    made = edited_coverage(polygons, Cleanup(smooth_px=most_px))
+    made = edited_coverage(polygons, Cleanup(smooth_px=most_px)).polygons
     assert shapely.is_valid(made).all() and (shapely.get_type_id(made) == 3).all()
     assert shapely.coverage_is_valid(made)
     whole = shapely.union_all(made, grid_size=1e-9)
@@ -46,5 +46,5 @@ def test_a_square_loses_its_corners_and_nothing_else() -> None:
 
 def test_objects_are_changed_each_for_itself() -> None:
     crossing = np.array([shapely.box(0, 0, 40, 40), shapely.box(1, 1, 41, 41)], dtype=object)
-    one, other = edited_outlines(crossing, Cleanup(smooth_px=4))
+    one, other = edited_outlines(crossing, Cleanup(smooth_px=4)).polygons
     assert shapely.equals_exact(shapely.transform(one, lambda xy: xy + 1), other, 1e-9, normalize=True)

@@ -106,6 +106,7 @@ LABELS = {
     "prediction": "Prediction",
     "predictions": "Predicted objects to start from",
     "probabilities": "Class probabilities (NAME_prob.tif)",
+    "regularize_px": "Straight walls and right angles, within (px)",
     "resume": "Resume a stopped run",
     "sample": "Interpreted sample",
     "same_iou": "Overlap below which an object has changed (IoU)",
