@@ -62,8 +62,8 @@ def command(
     """Sum up a map by plots, districts or parcels.
 
     Objects are counted in the zone in which their centre lies, with the part of their area that lies in it;
-    class maps by their pixels. Areas are square metres on the ground. The zones may lie in another CRS, and
-    may overlap.
+    class maps by their pixels; maps of values give mean, spread and extremes. Areas are square metres on the
+    ground. The zones may lie in another CRS, and may overlap.
     """
     from eo_dl import SummaryOptions, summary
 

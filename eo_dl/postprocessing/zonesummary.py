@@ -30,6 +30,7 @@ from .checkedground import Ratio, check_blocks, matched_columns, ratios
 from .datedlayer import DatedLayer, read_dated_layer
 from .zones import Zones, read_zones
 from .zonesums import ZoneMeans, ZoneSums, map_sums, object_sums, raster_means
+from .zonevalues import is_map_of_values, open_numbers, zone_numbers
 
 ZONES_LAYER = "zones"
 _ZONE_COLOR = "#d95f02"
@@ -137,7 +138,8 @@ def summary(
     assumes that the map errs in the zones as it does there.
 
     Args:
-        source: A class map, or a layer of objects or polygons.
+        source: A class map, a layer of objects or polygons, or a map of values, of whose bands each zone gets
+            mean, spread, lowest and highest number.
         zones: Vector file with polygons, in any CRS. They may overlap.
         out: The table (.csv, .xlsx), or the zones with the numbers as attributes (.gpkg, .geojson, ...).
         options: How to read zones, truth and further rasters.
@@ -166,6 +168,10 @@ def summary(
         raise ConfigError(
             "`truth` and `annotated` belong together: the truth, and where it is complete; name both"
         )
+    if is_map_of_values(source):
+        found = _summary_of_values(source, zones, target, options, page, overwrite)
+        on_progress(2, 2, "steps")
+        return found
     mapped = _open(source, options.layer)
     steps = 2 + len(options.means) + (options.truth is not None)
     placed = _placed(read_zones(zones, by=options.by, layer=options.zone_layer), mapped)
@@ -188,6 +194,41 @@ def summary(
     found = ZoneSummary(
         target, str(source), str(zones), table, tuple(notes), None if page is None else Path(page)
     )
+    _write(found, placed, overwrite)
+    if page is not None:
+        with atomic_file(page, overwrite=overwrite) as temporary:
+            write_bytes(temporary, summary_page(found).encode())
+    return found
+
+
+def _summary_of_values(
+    source: str | Path,
+    zones: str | Path,
+    target: Path,
+    options: SummaryOptions,
+    page: str | Path | None,
+    overwrite: bool,
+) -> ZoneSummary:
+    """The numbers of a map of values by zone."""
+    for name in ("means", "truth", "layer"):
+        if getattr(options, name):
+            raise ConfigError(
+                f"{source}: is a map of values, which has no objects or areas of classes; leave `{name}` out"
+            )
+    scene = open_numbers(source)
+    placed = read_zones(zones, by=options.by, layer=options.zone_layer).in_crs(scene.grid.crs, scene.path)
+    columns: dict[str, object] = {"zone": placed.names, "zone_m2": placed.areas_m2.round(3)}
+    for number, band in enumerate(zone_numbers(scene, placed)):
+        if not number:
+            columns["measured_m2"] = band.measured_m2.round(3)
+        columns[f"{band.name}_mean"] = band.mean.round(6)
+        columns[f"{band.name}_std"] = band.std.round(6)
+        columns[f"{band.name}_min"] = band.minimum.round(6)
+        columns[f"{band.name}_max"] = band.maximum.round(6)
+    empty = int((np.asarray(columns["measured_m2"]) == 0).sum())
+    notes = (f"{empty} zones have no pixel with a number in them",) if empty else ()
+    page_path = None if page is None else Path(page)
+    found = ZoneSummary(target, str(source), str(zones), pd.DataFrame(columns), notes, page_path)
     _write(found, placed, overwrite)
     if page is not None:
         with atomic_file(page, overwrite=overwrite) as temporary:
