@@ -50,6 +50,7 @@ from .sampling import Sampling
 from .splits import ChipsToSplit, Split, SplitChips, block_names, default_block_chips, split_chips
 from .statistics import dead_notes, gap_notes, sample_size, statistics
 from .truth import SceneTruth
+from .valueamounts import value_amounts
 from .writing import ChipWriter, why_write
 
 log = logging.getLogger(__name__)
@@ -136,7 +137,7 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
     valid = _valid_ones(job, measured, gap_texts)
     unsplit = _records(job, valid)
     keep, keep_notes = _kept(job, unsplit)
-    records, split = _split(job, unsplit, keep)
+    records, split = _split(job, unsplit, keep, _amounts(job.labels, unsplit, valid))
     _check_labelled(job, records)
     used_tallies = [
         chip.tally for chip, record in zip(valid, records, strict=True) if record.counted_split == "train"
@@ -283,9 +284,9 @@ def _kept(job: TileJob, records: Sequence[ChipRecord]) -> tuple[BoolArray, list[
 
 
 def _split(
-    job: TileJob, records: Sequence[ChipRecord], keep: BoolArray
+    job: TileJob, records: Sequence[ChipRecord], keep: BoolArray, amounts: Float64Array
 ) -> tuple[tuple[ChipRecord, ...], SplitChips]:
-    """The chips with their blocks, splits and folds."""
+    """The chips with their blocks, splits and folds; `amounts` (N, F) are what splits share out."""
     ground = chip_ground(job.scenes, records, job.chip_px)
     if job.split.by == "scene":
         pairs = ground.near_pairs(0, [record.scene_index for record in records])
@@ -297,7 +298,7 @@ def _split(
             side_px = default_block_chips(ground.places, pitch_px) * pitch_px
         blocks = block_names(ground, side_px)
     if job.split_like is None:
-        chips = ChipsToSplit(ground, blocks, _amounts(job.labels, records), keep)
+        chips = ChipsToSplit(ground, blocks, amounts, keep)
         split = split_chips(chips, job.split, chip_px=job.chip_px, seed=job.seed)
     else:
         split = inherited(job.scenes, records, ground, keep, job.split_like)
@@ -340,8 +341,10 @@ def _scene_blocks(
     return tuple(f"s{block_of[record.scene_index]}" for record in records)
 
 
-def _amounts(labels: LabelSet, records: Sequence[ChipRecord]) -> Float64Array:
-    """(N, 2K) what splits share out: pixels of each class and objects of each class."""
+def _amounts(labels: LabelSet, records: Sequence[ChipRecord], measured: Sequence[Measured]) -> Float64Array:
+    """(N, F) what splits share out: pixels and objects of each class, or numbers by quarters."""
+    if labels.classes.are_values:
+        return value_amounts([chip.values for chip in measured if chip.values is not None])
     class_ids = labels.classes.ids
     rows = []
     for record in records:

@@ -12,6 +12,7 @@ import rasterio
 from eo_dl.chips.augment import Augment, AugmentConfig
 from eo_dl.chips.chipset import ChipSet, open_chip_set
 from eo_dl.chips.dataset import ChipDataset
+from eo_dl.chips.splits import Split
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import ValueTarget
 from eo_dl.core.labelset import features_of
@@ -109,3 +110,23 @@ def test_numbers_of_features_survive_and_may_be_edited(tmp_path: Path) -> None:
     with rasterio.open(written) as file:
         assert file.dtypes == ("float32",)
         assert np.isnan(file.read(1)).any()
+
+
+def test_splits_share_out_low_and_high_numbers(tmp_path: Path) -> None:
+    """An eighth of the ground is high; dealt by area alone, a split would often get none of it."""
+    heights = np.zeros((256, 256), np.float32)
+    heights[96:160, 64:192] = np.random.default_rng(1).uniform(10, 20, (64, 128))
+    scene = write_raster(tmp_path / "scene.tif", noise(1, 256, 256))
+    labels = read_values(write_raster(tmp_path / "height.tif", heights), "height")
+    for seed in range(3):
+        chips = tile(
+            [scene],
+            labels,
+            out=tmp_path / f"chips{seed}",
+            size_px=32,
+            seed=seed,
+            split=Split((0.5, 0.25, 0.25), guard_px=0),
+        )
+        for split in ("train", "val", "test"):
+            (found,) = chips.value_statistics[split]
+            assert found.minimum == 0 and found.maximum > 10, (seed, split)
