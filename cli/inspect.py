@@ -239,7 +239,19 @@ def _chip_set(path: str, scene_options: SceneOptions) -> Found:
 
 def _model(path: str) -> Found:
     from eo_dl import load_model
-    from eo_dl.modelcard import SCORE_HEADER, network_text, score_row, training_facts
+    from eo_dl.modelcard import (
+        CALIBRATION_HEADER,
+        COVERAGE_HEADER,
+        SCORE_HEADER,
+        applicability_text,
+        calibration_rows,
+        calibration_text,
+        coverage_rows,
+        network_text,
+        score_row,
+        sets_text,
+        training_facts,
+    )
 
     spec = load_model(path).spec
     values = {"kind": "model", **spec.model_dump(mode="json")}
@@ -262,6 +274,14 @@ def _model(path: str) -> Found:
     scores += [(f"baseline {name}", *rest) for name, *rest in map(score_row, spec.provenance.baselines)]
     if scores:
         lines += ["", *table(scores, SCORE_HEADER)]
+    if spec.calibration is not None:
+        lines += ["", calibration_text(spec.calibration)]
+        lines += table(calibration_rows(spec.calibration), CALIBRATION_HEADER)
+    if spec.prediction_sets is not None:
+        lines += ["", sets_text(spec.prediction_sets)]
+        lines += table(coverage_rows(spec.prediction_sets), COVERAGE_HEADER)
+    if spec.applicability is not None:
+        lines += ["", applicability_text(spec.applicability)]
     facts = list(training_facts(spec).items())
     if facts:
         lines += ["", *table(facts, ("training", ""))]

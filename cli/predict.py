@@ -33,6 +33,24 @@ if TYPE_CHECKING:
 )
 @options.aoi
 @click.option("--probabilities", is_flag=True, help="Also write NAME_prob.tif with one band per class.")
+@click.option(
+    "--certainty",
+    is_flag=True,
+    help="Also write NAME_certainty.tif: largest probability, margin to the second, entropy.",
+)
+@click.option(
+    "--set-coverage",
+    type=click.FloatRange(0, 1),
+    help="Also write NAME_sets.tif: per pixel the classes among which the true one is in this share of the "
+    "ground, e.g. 0.9.",
+    metavar="SHARE",
+)
+@click.option(
+    "--applicability",
+    is_flag=True,
+    help="Also write NAME_applicability.tif: how unlike the training the ground is, and where the model may "
+    "be used.",
+)
 @options.chips
 @options.cleanup
 @click.option(
@@ -72,6 +90,9 @@ def command(
     out: str,
     aoi: str | None,
     probabilities: bool,
+    certainty: bool,
+    set_coverage: float | None,
+    applicability: bool,
     chip_options: ChipOptions,
     cleanup: Cleanup,
     further_models: tuple[str, ...],
@@ -102,7 +123,7 @@ def command(
     if len(chosen) > 1:
         raise click.UsageError(f"{' and '.join(chosen)} cannot be combined; choose one of them")
     reporter.log("loading the libraries")
-    from eo_dl import assemble_shards, load_model, predict, predict_on_cluster, predict_shard
+    from eo_dl import MapExtras, assemble_shards, load_model, predict, predict_on_cluster, predict_shard
     from eo_dl.io.scene import open_scenes
 
     bundle = load_model(model)
@@ -112,7 +133,7 @@ def command(
     common: dict[str, Any] = {
         "out": out,
         "aoi": aoi,
-        "probabilities": probabilities,
+        "extras": MapExtras(probabilities, certainty, set_coverage, applicability),
         "chip_options": chip_options,
         "cleanup": cleanup,
         "keep_gsd": keep_gsd,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .evaluation.evaluate import evaluate
     from .evaluation.versus.comparemaps import compare
     from .inference.clusterrun import predict_on_cluster
+    from .inference.mapextras import MapExtras
     from .inference.predict import predict
     from .inference.shards import assemble_shards, predict_shard
     from .io.deadbands import drop_dead_bands
@@ -69,6 +70,7 @@ _HOME = {
     "retrain": ".curation.retrain",
     "load_model": ".bundle",
     "predict": ".inference.predict",
+    "MapExtras": ".inference.mapextras",
     "predict_on_cluster": ".inference.clusterrun",
     "predict_shard": ".inference.shards",
     "assemble_shards": ".inference.shards",
@@ -90,6 +92,7 @@ __all__ = [
     "Compute",
     "DiffOptions",
     "LabelOptions",
+    "MapExtras",
     "SampleDesign",
     "Sampling",
     "SceneOptions",

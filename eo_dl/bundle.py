@@ -43,11 +43,14 @@ from .tasks import (
     load_task,
 )
 from .tasks.codecs import CodecT
+from .uncertainty.applicability import Applicability
+from .uncertainty.temperature import UNCHANGED
 
 if TYPE_CHECKING:
     from .networks.tasknetwork import TaskNetwork
 
 SPEC, WEIGHTS, ONNX = "model.json", "weights.safetensors", "model.onnx"
+APPLICABILITY = "applicability.safetensors"
 CARD, ITEM, PREVIEW = "README.md", "item.json", "preview.png"
 _MIB = 2**20
 # The members that a bundle may have, in their order in the file, and the largest size of each, bytes.
@@ -57,6 +60,7 @@ MEMBERS = {
     PREVIEW: 64 * _MIB,
     ITEM: 16 * _MIB,
     "config.yaml": _MIB,
+    APPLICABILITY: 64 * _MIB,
     WEIGHTS: 16_384 * _MIB,
     ONNX: 16_384 * _MIB,
 }
@@ -268,9 +272,8 @@ class Bundle:
         return _state_of(self.read(WEIGHTS), str(self.path))
 
     def codec(self) -> Codec:
-        """The codec of the model's task, which needs no torch."""
-        codec: Codec = self.task.make_codec(self.classes, self.config)
-        return codec
+        """The codec of the model's task, which needs no torch; it gives calibrated probabilities."""
+        return self.codec_for(self.task.output)
 
     def codec_for(self, kind: OutputKind[CodecT]) -> CodecT:
         """The codec, typed by the output kind: `bundle.codec_for(RASTER)` is a `RasterCodec`.
@@ -279,9 +282,36 @@ class Bundle:
             BundleError: The model's output is of another kind.
         """
         try:
-            return codec_for(kind, self.task, self.classes, self.config)
+            codec: CodecT = codec_for(kind, self.task, self.classes, self.config)
         except ConfigError as error:
             raise BundleError(f"{self.path}: {error}; choose another model") from error
+        if self.spec.temperature == UNCHANGED:
+            return codec
+        if not hasattr(codec, "calibrated"):
+            raise BundleError(
+                f"{self.path}: has a temperature, but predicts {kind.gives}; the file was edited, train it "
+                "again"
+            )
+        calibrated: CodecT = codec.calibrated(self.spec.temperature)
+        return calibrated
+
+    def applicability(self) -> Applicability | None:
+        """What tells ground like that of the training from other ground; None if the model does not know.
+
+        Raises:
+            BundleError: It cannot be read.
+        """
+        spec = self.spec.applicability
+        if spec is None or APPLICABILITY not in self.members:
+            return None
+        try:
+            arrays = safetensors.numpy.load(self.read(APPLICABILITY))
+            return Applicability.of_arrays(arrays, spec.threshold)
+        except (safetensors.SafetensorError, ValueError, TypeError) as error:
+            raise BundleError(
+                f"{self.path}: {APPLICABILITY} cannot be read ({error}); the file is damaged, copy or train "
+                "it again"
+            ) from error
 
     def make_network(self) -> TaskNetwork:
         """The network with its weights, in eval mode on CPU.

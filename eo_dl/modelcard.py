@@ -5,13 +5,29 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from .modelspec import BandSpec, GroundSpec, Int8Spec, ModelSpec, QuantilesSpec, ScoreSpec
+from .modelspec import (
+    ApplicabilitySpec,
+    BandSpec,
+    CalibrationSpec,
+    GroundSpec,
+    Int8Spec,
+    ModelSpec,
+    PredictionSetsSpec,
+    QuantilesSpec,
+    ScoreSpec,
+)
+from .scores.reliability import ERROR, ERROR_BEFORE
+from .scores.setcoverage import COVERAGE, SET_SIZE
 from .tasks import load_task
 
 _LONGEST_CRS = 40
 _SCORE_COLUMNS = ("class", "split", "value", "95 % interval", "count")
 SCORE_HEADER = ("score", *_SCORE_COLUMNS)
 """The header of `score_row`."""
+CALIBRATION_HEADER = ("class", "split", "calibration error before (95 % interval)", "after")
+"""The header of `calibration_rows`."""
+COVERAGE_HEADER = ("wanted coverage", "class", "split", "coverage (95 % interval)", "mean number of classes")
+"""The header of `coverage_rows`."""
 _USE = """## Use
 
 ```
@@ -30,6 +46,8 @@ def model_card(spec: ModelSpec) -> str:
         _inputs(spec),
         _classes(spec),
         _scores(spec),
+        _calibration(spec),
+        _applicability(spec),
         _training(spec),
         _USE,
     ]
@@ -154,6 +172,102 @@ def int8_text(int8: Int8Spec) -> str:
         f"The graph computes in int8 (calibrated on {int8.calibration_chips} train chips): {int8.score} on "
         f"{int8.scored_chips} {int8.split} chips is {short}, in float32 {exact}; changed: {int8.changed:.3%}."
     )
+
+
+def _applicability(spec: ModelSpec) -> str:
+    if spec.applicability is None:
+        return ""
+    return f"## Where it may be used\n\n{applicability_text(spec.applicability)}"
+
+
+def applicability_text(applicability: ApplicabilitySpec) -> str:
+    """What a model keeps of its training ground, in words."""
+    known = applicability
+    text = (
+        f"Scenes can be compared with the training ground (`--applicability`): the model keeps {known.core} "
+        f"of {known.samples} training samples of {known.cell_px} px from {known.blocks} blocks "
+        f"({known.kilobytes:g} kB); ground is outside beyond a dissimilarity index of {known.index:.3g}."
+    )
+    shares = [f"{share:.1%} of the {split} ground" for split, share in applicability.outside.items()]
+    return f"{text} Outside: {', '.join(shares)}." if shares else text
+
+
+def _calibration(spec: ModelSpec) -> str:
+    if spec.calibration is None:
+        return ""
+    text = f"## Calibration\n\n{calibration_text(spec.calibration)}"
+    rows = calibration_rows(spec.calibration)
+    if rows:
+        text += f"\n\n{_table(CALIBRATION_HEADER, rows)}"
+    if spec.prediction_sets is not None:
+        text += f"\n\n{sets_text(spec.prediction_sets)}"
+        text += f"\n\n{_table(COVERAGE_HEADER, coverage_rows(spec.prediction_sets))}"
+    return text
+
+
+def sets_text(sets: PredictionSetsSpec) -> str:
+    """What sets of classes promise, in words."""
+    fewest, most = min(sets.blocks), max(sets.blocks)
+    blocks = f"{fewest}" if fewest == most else f"{fewest} to {most}"
+    return (
+        f"Sets of classes (`--set-coverage`) come from {blocks} validation blocks per class, enough for a "
+        f"coverage of {most / (most + 1):.2f} at most. Blocks of ground, not pixels, were taken as "
+        "exchangeable: the promise is about new blocks like these."
+    )
+
+
+def coverage_rows(sets: PredictionSetsSpec) -> list[tuple[str, ...]]:
+    """The coverage of sets of classes by wanted coverage, class and split, as texts."""
+    sizes = {(score.threshold, score.split): score.value for score in sets.coverage if score.name == SET_SIZE}
+    rows: list[tuple[str, ...]] = []
+    for score in sets.coverage:
+        if score.name == COVERAGE:
+            size = None if score.class_name else sizes.get((score.threshold, score.split))
+            size_text = "" if size is None else f"{size:.2f}"
+            rows.append(
+                (
+                    f"{score.threshold:g}",
+                    score.class_name or "all",
+                    score.split,
+                    _error_text(score),
+                    size_text,
+                )
+            )
+    return rows
+
+
+def calibration_text(calibration: CalibrationSpec) -> str:
+    """What makes the probabilities of a model mean shares, in words."""
+    if calibration.temperature:
+        numbers = ", ".join(f"{one:.3g}" for one in calibration.temperature)
+        what = "temperature" if len(calibration.temperature) == 1 else "temperatures, one per class:"
+        return (
+            f"Probabilities are calibrated: {what} {numbers}, fitted to {calibration.samples} pixels or "
+            f"chips of {calibration.blocks} validation blocks. Labels do not change."
+        )
+    lowest, highest = calibration.precisions[0], calibration.precisions[-1]
+    return (
+        f"Objects have, beside their score, the precision that it stands for: {lowest:.0%} to {highest:.0%}, "
+        f"fitted to {calibration.samples} objects of {calibration.blocks} validation blocks."
+    )
+
+
+def calibration_rows(calibration: CalibrationSpec) -> list[tuple[str, ...]]:
+    """The expected calibration error by class and split, before and after, as texts."""
+    errors = {(score.split, score.class_name, score.name): score for score in calibration.errors}
+    rows = []
+    for split, class_name in dict.fromkeys((score.split, score.class_name) for score in calibration.errors):
+        cells = [errors.get((split, class_name, name)) for name in (ERROR_BEFORE, ERROR)]
+        rows.append((class_name or "all", split, *(_error_text(cell) for cell in cells)))
+    return rows
+
+
+def _error_text(score: ScoreSpec | None) -> str:
+    if score is None or score.value is None:
+        return "not defined"
+    if score.low is None or score.high is None:
+        return f"{score.value:.3f}"
+    return f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})"
 
 
 def score_row(score: ScoreSpec) -> tuple[str, ...]:

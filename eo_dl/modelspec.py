@@ -15,6 +15,9 @@ from .core.quantiles import Quantiles
 from .core.valueinfo import ValueInfo
 from .errors import BundleError, InputError
 from .mosaic.suppress import Suppression
+from .uncertainty.predictionsets import LEVELS, ClassQuantiles
+from .uncertainty.scoreprecision import ScorePrecision
+from .uncertainty.temperature import UNCHANGED
 
 MASK_KEY = "mask"
 """Key in `Provenance.training`: the rules of ground that was not trained on (`SceneOptions.mask`)."""
@@ -171,12 +174,83 @@ class Int8Spec(_Strict):
     """Share of pixels whose class differs; for classes of chips the largest difference of a probability."""
 
 
+class CalibrationSpec(_Strict):
+    """What was fitted to held-out ground after the training, so that probabilities mean shares.
+
+    `temperature`: divides logits; one number, or one per class where a chip may have several. Of objects
+    instead `scores` and `precisions`: the knots of a map from the score of an object to the share of such
+    objects that are right (`uncertainty.scoreprecision`). `samples` pixels, chips or objects of `blocks`
+    blocks of ground were fitted to. `errors`: the expected calibration error, before and after.
+    """
+
+    temperature: tuple[Annotated[float, Field(gt=0)], ...] = Field(default=(), max_length=255)
+    scores: tuple[float, ...] = Field(default=(), max_length=10_000)
+    precisions: tuple[float, ...] = Field(default=(), max_length=10_000)
+    split: Literal["val"] = "val"
+    samples: int = Field(ge=1)
+    blocks: int = Field(ge=1)
+    errors: tuple[ScoreSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _is_one_of_both(self) -> CalibrationSpec:
+        if bool(self.temperature) == bool(self.scores):
+            raise ValueError("expected either a temperature, or scores with their precisions")
+        if self.scores:
+            ScorePrecision(self.scores, self.precisions)  # raises ValueError
+        return self
+
+
+class PredictionSetsSpec(_Strict):
+    """From which sets of classes with a stated coverage are made (`uncertainty.predictionsets`).
+
+    `blocks`: validation blocks with each class; `least`: per class and level of coverage the probability that
+    its ground reaches, empty for a class without blocks. `coverage`: what was covered on each split,
+    `threshold` the wanted coverage.
+    """
+
+    blocks: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1, max_length=255)
+    least: tuple[tuple[Annotated[float, Field(ge=0, le=1)], ...], ...]
+    coverage: tuple[ScoreSpec, ...] = ()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> PredictionSetsSpec:
+        expected = [len(LEVELS) if blocks else 0 for blocks in self.blocks]
+        if [len(levels) for levels in self.least] != expected:
+            raise ValueError(f"expected {len(LEVELS)} probabilities per class that has blocks")
+        return self
+
+    def quantiles(self) -> tuple[ClassQuantiles, ...]:
+        """Per class, what is known of its probabilities on held-out ground."""
+        return tuple(map(ClassQuantiles, self.blocks, self.least))
+
+
+class ApplicabilitySpec(_Strict):
+    """Where a model may be used (`uncertainty.applicability`); its arrays are a member of the bundle.
+
+    `threshold`: the distance up to which ground is like that of the training; `index` the same in units of
+    the mean distance of training samples. `core`: number of the `samples` that are kept, from `blocks` blocks
+    of ground; `kilobytes` they take. `cell_px`: side of the ground that one sample is about. `outside`: share
+    of the ground of a split that is outside.
+    """
+
+    threshold: float = Field(gt=0)
+    index: float = Field(gt=0)
+    core: int = Field(ge=1)
+    samples: int = Field(ge=1)
+    blocks: int = Field(ge=1)
+    kilobytes: float = Field(ge=0)
+    cell_px: int = Field(ge=1)
+    outside: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+
+
 class ModelSpec(_Strict):
     """Everything needed to use the weights. `members` is filled when a bundle is written.
 
     `config` is the task's settled config. `valid`: pixels with this number of measured bands are valid
     ground; what they lack is 0 after normalization.
     `thresholds` of objects: {"score": 0.4, "iou": 0.5, "inside": 0.8}.
+    `calibration`: None where nothing was fitted, as in older models; probabilities are then the network's
+    own.
     `gsd_tolerance`: the share by which a scene's GSD may differ before it is resampled. `any_chip`: what
     chips other than those of training the network takes; None: no others. `graph_from`: the ONNX file of
     another program that a model without weights was imported from. `int8`: set where `model.onnx` computes
@@ -201,6 +275,9 @@ class ModelSpec(_Strict):
     normalization: NormalizationSpec
     quantiles: tuple[QuantilesSpec | None, ...] = ()
     thresholds: dict[str, float] = {}
+    calibration: CalibrationSpec | None = None
+    prediction_sets: PredictionSetsSpec | None = None
+    applicability: ApplicabilitySpec | None = None
     scores: tuple[ScoreSpec, ...] = ()
     provenance: Provenance = Provenance()
     members: dict[str, MemberSpec] = {}
@@ -211,6 +288,10 @@ class ModelSpec(_Strict):
             raise ValueError("normalization needs one mean and std a band")
         if len(self.quantiles) not in (0, len(self.bands)):
             raise ValueError("expected quantiles of every band, or of none")
+        if self.prediction_sets is not None and len(self.prediction_sets.blocks) != len(self.classes):
+            raise ValueError("expected prediction sets of every class")
+        if len(self.temperature) not in (1, len(self.classes)):
+            raise ValueError("expected one temperature, or one per class")
         if isinstance(self.valid, int) and self.valid > len(self.bands):
             raise ValueError(f"a valid pixel cannot have {self.valid} of {len(self.bands)} bands")
         if 2 * self.margin_px >= self.chip_px:
@@ -227,6 +308,20 @@ class ModelSpec(_Strict):
         if "iou" not in self.thresholds:
             return None
         return Suppression(self.thresholds["iou"], self.thresholds.get("inside"))
+
+    @property
+    def temperature(self) -> tuple[float, ...]:
+        """What the logits are divided by to give probabilities; 1 where nothing was fitted."""
+        if self.calibration is None or not self.calibration.temperature:
+            return UNCHANGED
+        return self.calibration.temperature
+
+    @property
+    def score_precision(self) -> ScorePrecision | None:
+        """From the score of an object to the share of such objects that are right; None if not known."""
+        if self.calibration is None or not self.calibration.scores:
+            return None
+        return ScorePrecision(self.calibration.scores, self.calibration.precisions)
 
     def reads_gsd(self, gsd_m: float | None) -> bool:
         """True if the network takes pixels of this GSD (metres) without resampling.

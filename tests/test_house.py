@@ -29,6 +29,7 @@ FLOORS = {
     "labels": 3,
     "mosaic": 3,
     "scores": 3,
+    "uncertainty": 3,
     "postprocessing": 4,
     "chips": 4,
     "networks": 4,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from ..errors import InputError
 from ..scores.chipscores import ChipScorer
+from ..scores.reliability import ALL, Reliability
 from .chipwise import ChipCounts, FoundChips, read_chips, score_chips
 from .classmatch import match_classes
 from .comparison import Comparison, Measurement, nothing_to_score
 from .eachfile import FileJob, score_files, total
 from .figures import class_bars, error_map
 from .trainedshare import trained_notes
+from .trustreport import reliability_picture
 
 
 def measure_chips(comparison: Comparison) -> Measurement:
@@ -21,18 +23,21 @@ def measure_chips(comparison: Comparison) -> Measurement:
     match = match_classes(first.classes, labels.classes, labels.source, comparison.class_map)
     scored = score_files(comparison, score_chips, FileJob.of(comparison, match), files)
     scorer = ChipScorer(match.classes, multi_label=first.rule.multi_label, seed=comparison.seed)
+    reliability = Reliability([ALL, *match.classes.names], seed=comparison.seed)
     for one in scored.results:
         scorer.merge(one.scorer)
+        reliability.merge(one.reliability)
     counts = total([one.counts for one in scored.results], ChipCounts())
     thumbnails = [one.thumbnail for one in scored.results if one.thumbnail is not None]
     if not counts.scored:
         raise nothing_to_score(labels, "chip of the prediction has a known class in the truth")
-    scores = scorer.scores()
+    scores = [*scorer.scores(), *reliability.errors()]
     background = 0 if match.classes.has_background else None
     pictures = {}
     if thumbnails:
         pictures["errors"] = error_map(thumbnails, background)
     pictures["classes"] = class_bars([score for score in scores if score.name == "f1"], match.classes)
+    pictures["reliability"] = reliability_picture(reliability, match.classes)
     return Measurement(
         kind="chips",
         scores=tuple(scores),

@@ -40,6 +40,7 @@ from ..io.scene import SceneReader, open_scene
 from ..io.vectorlayers import read_layer
 from ..labels.classcover import class_covers
 from ..scores.chipscores import ChipScorer
+from ..scores.reliability import ALL, Reliability
 from .classmatch import ClassMatch
 from .eachfile import FileJob
 from .limits import Blocks, Limits, NoChipHere
@@ -180,6 +181,8 @@ class ScoredChips:
     """Its chips, and those that were left out."""
     thumbnail: Thumbnail | None
     """A picture of the scored chips of a scene; None for images, and for multi-label chips."""
+    reliability: Reliability
+    """What the probabilities are worth."""
 
 
 def score_chips(job: FileJob, found: FoundChips, on_progress: OnProgress) -> ScoredChips:
@@ -194,9 +197,10 @@ def score_chips(job: FileJob, found: FoundChips, on_progress: OnProgress) -> Sco
     labels, match, limits = job.labels, job.match, job.limits
     scorer = ChipScorer(match.classes, multi_label=found.rule.multi_label, seed=job.seed)
     counts = ChipCounts()
+    judges = _Judges(scorer, Reliability([ALL, *match.classes.names], seed=job.seed), counts)
     if found.of_images:
-        _score_images(found, labels, match, limits, scorer=scorer, counts=counts)
-        return ScoredChips(scorer, counts, None)
+        _score_images(found, labels, match, limits, judges)
+        return ScoredChips(scorer, counts, None, judges.reliability)
     grid = found.part.grid
     if grid is None:
         raise InputError(
@@ -214,21 +218,34 @@ def score_chips(job: FileJob, found: FoundChips, on_progress: OnProgress) -> Sco
             window = windows[index]
             truth[index] = true_values(labels_of(window), found, match, window)
             block = blocks.names(np.array([window.box], np.float64))[0]
-            known = _score(scorer, counts, found.probabilities[index], truth[index], block)
+            known = judges.score(found.probabilities[index], truth[index], block)
             if known and trained is not None:
                 counts.trained += _share(window, trained.area) >= _MOSTLY
-    return ScoredChips(scorer, counts, _thumbnail(found, windows, truth))
+    return ScoredChips(scorer, counts, _thumbnail(found, windows, truth), judges.reliability)
 
 
-def _score(
-    scorer: ChipScorer, counts: ChipCounts, predicted: Float32Array, truth: Float32Array, block: str
-) -> bool:
-    """Score a chip; False if its true class is not known."""
-    known = bool(np.isfinite(truth).any())
-    counts.scored += known
-    counts.unknown += not known
-    scorer.update(predicted, truth, block)
-    return known
+@dataclass(frozen=True)
+class _Judges:
+    """What chips are added to."""
+
+    scorer: ChipScorer
+    reliability: Reliability
+    counts: ChipCounts
+
+    def score(self, predicted: Float32Array, truth: Float32Array, block: str) -> bool:
+        """Score a chip; False if its true class is not known."""
+        known = np.isfinite(truth)
+        self.counts.scored += bool(known.any())
+        self.counts.unknown += not known.any()
+        self.scorer.update(predicted, truth, block)
+        if not known.all():
+            return bool(known.any())
+        likeliest = slice(int(predicted.argmax()), int(predicted.argmax()) + 1)
+        self.reliability.add(ALL, predicted[likeliest], truth[likeliest] == 1, block)
+        for channel, name in enumerate(self.reliability.curves[1:]):
+            only = slice(channel, channel + 1)
+            self.reliability.add(name, predicted[only], truth[only] == 1, block)
+        return True
 
 
 def _windows(found: FoundChips, grid: PixelGrid) -> list[Window]:
@@ -310,9 +327,7 @@ def _score_images(
     labels: LabelSet,
     match: ClassMatch,
     limits: Limits,
-    *,
-    scorer: ChipScorer,
-    counts: ChipCounts,
+    judges: _Judges,
 ) -> None:
     if limits.aoi is not None:
         raise ConfigError(
@@ -327,11 +342,11 @@ def _score_images(
             f"{found.part.path}: none of its {len(images)} images is entirely in the split '{limits.split}'; "
             "evaluate the prediction of the chip set's images"
         )
-    counts.outside += scored.count(False)
+    judges.counts.outside += scored.count(False)
     for index in np.flatnonzero(scored).tolist():
         window, pixel_labels = images[index].pixel_labels()
         truth = true_values(pixel_labels, found, match, window)
-        _score(scorer, counts, found.probabilities[index], truth, images[index].path)
+        judges.score(found.probabilities[index], truth, images[index].path)
 
 
 @dataclass(frozen=True)

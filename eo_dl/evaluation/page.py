@@ -28,6 +28,8 @@ _CAPTIONS = {
     "curves": "Precision-recall curves",
     "scatter": "Predicted against true numbers",
     "residuals": "Predicted minus true: red is too high, blue too low",
+    "reliability": "Reliability: how often what is said to be likely comes true",
+    "coverage": "Scores of the rest if the least certain ground is left to a person",
 }
 _COUNTS = {"truth": "true", "predicted": "predicted", "found": "found", "missed": "missed", "false": "false"}
 

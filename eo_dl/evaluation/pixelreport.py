@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ..core.classes import ClassSet
 from ..core.rasterlabels import RasterLabels
 from ..errors import InputError
 from ..io.classmap import open_class_map
 from ..scores.pixelscores import PixelScorer
+from ..scores.riskcoverage import RiskCoverage
+from ..scores.setcoverage import SetCoverage
+from .besidemap import TrustScorer
 from .classmatch import ClassMatch, match_classes
 from .comparison import Comparison, Measurement, nothing_to_score
 from .eachfile import FileJob, score_files, total
 from .figures import MOST_PANELS, class_bars, error_map
 from .pixelwise import MapToScore, PixelTally, score_map
 from .trainedshare import trained_notes
+from .trustreport import risk_notes, set_notes, trust_pictures
 
 
 def measure_pixels(comparison: Comparison) -> Measurement:
@@ -46,11 +52,18 @@ def measure_pixels(comparison: Comparison) -> Measurement:
     for one in scored.results:
         scorer.merge(one.scorer)
     tally = total([one.tally for one in scored.results], PixelTally())
+    trust = _merged_trust([one.trust for one in scored.results], match.classes, comparison.seed)
     thumbnails = [one.thumbnail for one in scored.results if one.thumbnail is not None]
     features_lie_elsewhere = not labels.states_extent and not tally.features
     if not tally.scored or features_lie_elsewhere:
         raise nothing_to_score(labels, "pixels of the prediction have a known class in the truth")
     scores = scorer.scores()
+    pictures = {}
+    if not trust.reliability.empty:
+        scores += trust.reliability.errors()
+        pictures = trust_pictures(trust, match.classes)
+    if not trust.sets.empty:
+        scores += trust.sets.scores()
     background = 0 if match.classes.has_background else None
     return Measurement(
         kind="pixels",
@@ -62,14 +75,31 @@ def measure_pixels(comparison: Comparison) -> Measurement:
             *map_notes,
             *scored.left_out.notes(comparison.limits.split),
             *_notes(tally, match, truth_is_raster),
+            *(note for one in scored.results for note in one.notes),
+            *risk_notes(trust.risk),
+            *set_notes(trust),
             *trained_notes(tally.trained, tally.scored, "pixels", parts),
         ),
         confusion=scorer.confusion,
         pictures={
             "errors": error_map(thumbnails, background),
             "classes": class_bars([score for score in scores if score.name == "iou"], match.classes),
+            **pictures,
         },
     )
+
+
+def _merged_trust(parts: Sequence[TrustScorer], classes: ClassSet, seed: int) -> TrustScorer:
+    """What lies beside all maps; what lies beside some of them only is left out."""
+    coverages = {part.coverage for part in parts}
+    merged = TrustScorer(classes, seed, min(coverages, default=0.0))
+    for part in parts:
+        merged.merge(part)
+    if any(part.reliability.empty for part in parts):
+        merged.reliability, merged.risk = TrustScorer(classes, seed).reliability, RiskCoverage(classes)
+    if any(part.sets.empty for part in parts) or len(coverages) > 1:
+        merged.sets = SetCoverage(classes)
+    return merged
 
 
 def _same_classes(classes: ClassSet | None, first: ClassSet | None) -> bool:

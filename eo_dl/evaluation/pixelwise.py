@@ -22,6 +22,16 @@ from ..io.gdal import one_environment
 from ..io.scene import Scene
 from ..labels.classcover import class_mask
 from ..scores.pixelscores import PixelCounts, PixelScorer
+from .besidemap import (
+    SetCounts,
+    StripOfMap,
+    TrustCounts,
+    TrustScorer,
+    beside_map,
+    set_counts,
+    strips_of,
+    trust_counts,
+)
 from .classmatch import ClassMatch
 from .eachfile import FileJob
 from .limits import Blocks
@@ -85,6 +95,10 @@ class ScoredMap:
     """Its pixels, and those that were left out."""
     thumbnail: Thumbnail | None
     """A reduced copy; None where none was wanted."""
+    trust: TrustScorer
+    """What its probabilities and sets of classes are worth."""
+    notes: tuple[str, ...]
+    """What lies beside it and was left out."""
 
 
 def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> ScoredMap:
@@ -104,20 +118,29 @@ def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> Scored
     blocks = Blocks.of(named.grid, part.block_prefix)
     thumbnail = _Reduced(named.grid.height, named.grid.width)
     trained = trained_area(part, named.grid)
+    beside = beside_map(part, class_map, match)
+    trust_scorer = TrustScorer(match.classes, job.seed, beside.coverage)
     for area in (*areas, *([] if trained is None else [trained])):
         area.touches(Window(0, 0, 1, 1))  # builds its search tree before threads share it
 
-    def score_strip(strip: tuple[int, UInt8Array]) -> list[_Scored]:
+    def score_strip(strip: StripOfMap) -> list[_Scored]:
         """The work of one thread."""
-        row0, ids = strip
+        row0, ids = strip.row0, strip.ids
         scored = []
         with one_environment():
             for window in windows_in_blocks(row0, ids.shape, blocks.side_px):
-                predicted = ids[window.row - row0 : window.row1 - row0, window.col : window.col1]
+                rows, cols = slice(window.row - row0, window.row1 - row0), slice(window.col, window.col1)
+                predicted = ids[rows, cols]
                 true_ids, inside = true_ids_in(truth, window, match, areas)
                 expected = np.where(inside, true_ids, np.uint8(IGNORE_ID))
                 counts = _counted(scorer, predicted, expected, class_map)
                 has_prediction = predicted != IGNORE_ID
+                trust, sets = None, None
+                if strip.sets is not None:
+                    sets = set_counts(strip.sets[:, rows, cols], expected, match.classes)
+                if strip.probabilities is not None:
+                    planes = strip.probabilities[:, rows, cols]
+                    trust = trust_counts(planes, predicted, expected, match.classes)
                 scored.append(
                     _Scored(
                         window=window,
@@ -125,23 +148,30 @@ def score_map(job: FileJob, file: MapToScore, on_progress: OnProgress) -> Scored
                         outside=int((~inside & has_prediction).sum()),
                         unlabelled=int((inside & (true_ids == IGNORE_ID) & has_prediction).sum()),
                         trained=_trained(trained, window, has_prediction & (expected != IGNORE_ID)),
+                        trust=trust,
+                        sets=sets,
                     )
                 )
                 thumbnail.add(window, predicted, expected)
         return scored
 
-    with closing(in_order(score_strip, class_map.row_strips(), job.workers)) as strips:
+    with (
+        closing(strips_of(class_map, beside)) as source,
+        closing(in_order(score_strip, source, job.workers)) as strips,
+    ):
         for strip in strips:
             for scored in strip:
                 tally.outside += scored.outside
                 tally.unlabelled += scored.unlabelled
                 tally.trained += scored.trained
-                scorer.add_counts(scored.counts, blocks.name(scored.window.col, scored.window.row))
+                block = blocks.name(scored.window.col, scored.window.row)
+                scorer.add_counts(scored.counts, block)
+                trust_scorer.add(scored.trust, scored.sets, block)
             on_progress(strip[-1].window.row1, named.grid.height, "rows")
     tally.unpredicted = scorer.unpredicted
     tally.scored = int(scorer.confusion.sum())
     picture = Thumbnail(thumbnail.predicted, thumbnail.truth, part.path.name) if file.pictured else None
-    return ScoredMap(scorer, tally, picture)
+    return ScoredMap(scorer, tally, picture, trust_scorer, beside.notes)
 
 
 @dataclass(frozen=True)
@@ -153,6 +183,8 @@ class _Scored:
     outside: int
     unlabelled: int
     trained: int
+    trust: TrustCounts | None
+    sets: SetCounts | None
 
 
 def _trained(area: Aoi | None, window: Window, scored: BoolArray) -> int:

@@ -18,6 +18,7 @@ from ..io.maskrules import mask_below, mask_rule, mask_rules
 from ..io.outputtags import (
     BANDS_TAG,
     DERIVE_TAG,
+    EXTRA_TAG,
     GRID_TAG,
     KIND_TAG,
     MASK_TAG,
@@ -115,8 +116,8 @@ def parts_of(prediction: Prediction | str | Path, scene: str | Path | None = Non
     path = Path(prediction)
     if path.is_dir():
         parts = [_part(file) for file in _files(path)]
-        # `predict --probabilities` writes NAME_prob.tif beside each map.
-        maps = [part for part in parts if PROBABILITIES_TAG not in part.tags]
+        # `predict --probabilities` writes NAME_prob.tif beside each map; `--certainty` etc. write others.
+        maps = [part for part in parts if not {PROBABILITIES_TAG, EXTRA_TAG} & set(part.tags)]
         return [_with_scene(part, scene) for part in maps or parts]
     if not path.exists():
         raise InputError(f"{path}: the prediction does not exist; check the path")

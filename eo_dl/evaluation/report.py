@@ -17,15 +17,15 @@ SCHEMA = "eo_dl report"
 SCHEMA_VERSION = 1
 
 _HEADLINES = {
-    "pixels": ("mean_iou", "mean_f1", "overall_accuracy"),
+    "pixels": ("mean_iou", "mean_f1", "overall_accuracy", "calibration_error", "set_coverage"),
     "objects": ("corloc", "mean_box_iou", "accuracy", "ap50", "f1", "precision", "recall", "ap50_95"),
-    "chips": ("mean_f1", "overall_accuracy", "mean_ap"),
+    "chips": ("mean_f1", "overall_accuracy", "mean_ap", "calibration_error"),
     "values": ("r2", "rmse", "mae", "bias", "coverage"),
 }
 _OF_CLASS = {
-    "pixels": ("iou", "f1", "precision", "recall"),
+    "pixels": ("iou", "f1", "precision", "recall", "calibration_error", "set_coverage"),
     "objects": ("corloc", "mean_box_iou", "precision", "recall", "f1", "ap50", "ap50_95"),
-    "chips": ("f1", "precision", "recall", "ap"),
+    "chips": ("f1", "precision", "recall", "ap", "calibration_error"),
     "values": ("r2", "rmse", "mae", "bias", "coverage", "interval_width"),
 }
 

@@ -23,7 +23,7 @@ import torch
 
 from ..core.arrays import Objects
 from ..core.arraytypes import AnyArray, Float32Array, FloatArray, UInt8Array
-from ..core.rawnames import FEATURES
+from ..core.rawnames import FEATURE_MAP, FEATURES
 from ..errors import ExportError
 from ..networks.featureoutput import WithFeatures
 from ..networks.tasknetwork import TaskNetwork
@@ -108,7 +108,7 @@ def _without_features(graph: bytes) -> bytes:
     compute what leads to an output.
     """
     model = read_graph(graph, "the exported graph")
-    outputs = [output for output in model.graph.output if output.name != FEATURES]
+    outputs = [output for output in model.graph.output if output.name not in (FEATURES, FEATURE_MAP)]
     del model.graph.output[:]
     model.graph.output.extend(outputs)
     return graph_bytes(model)

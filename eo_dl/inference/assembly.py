@@ -14,29 +14,21 @@ from functools import partial
 import numpy as np
 
 from ..core.arraytypes import AnyArray, UInt8Array
-from ..core.progress import OnProgress
+from ..core.progress import OnProgress, silent
 from ..mosaic.labelmosaic import RowStrip
 from ..tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
 from .chipcells import CellOutput
 from .engine import Tally
-from .outputs import (
-    ClassPolygons,
-    ClassRaster,
-    ObjectOutput,
-    ProbabilityRaster,
-    RowSink,
-    ValueRaster,
-    is_raster,
-)
+from .outputs import ClassPolygons, ClassRaster, ObjectOutput, RowSink, ValueRaster, is_raster
 from .plan import Plan
 from .prediction import Prediction, PredictionKind
 from .rowpieces import RowPieces
 from .runplan import (
     Outcome,
     class_writer,
+    extra_sinks,
     object_notes,
     prediction_of,
-    probability_writer,
     value_writer,
     within_aoi,
     write_cells,
@@ -120,9 +112,7 @@ def _assemble_labels(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> 
         else:
             polygons = ClassPolygons(_NoPieces(), plan.scene.native.width)
             sinks.append(polygons)
-        if plan.probabilities is not None:
-            writer = stack.enter_context(probability_writer(plan, plan.probabilities))
-            sinks.append(ProbabilityRaster(writer))
+        sinks += extra_sinks(plan, stack)
         _take_rows(pieces, sinks, on_progress)
         if polygons is None:
             return _outcome("raster", pieces)
@@ -131,13 +121,9 @@ def _assemble_labels(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> 
 
 
 def _assemble_cleaned(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> Outcome:
-    if plan.probabilities is not None:
-        with probability_writer(plan, plan.probabilities) as writer:
-            sink = ProbabilityRaster(writer)
-            for row in range(pieces.count):
-                strip = _unpacked_strip(pieces.load(row))
-                if strip is not None:
-                    sink.take(strip)
+    if plan.extras:
+        with ExitStack() as stack:
+            _take_rows(pieces, extra_sinks(plan, stack), silent)
     count, notes = write_cleaned(plan, partial(_strips, pieces))
     on_progress(pieces.count, pieces.count, "rows of chips")
     return _outcome("raster" if count is None else "polygons", pieces, count, notes)

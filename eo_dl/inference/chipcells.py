@@ -24,12 +24,12 @@ from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..errors import BundleError
 from ..io.chiptables import CHIPS_LAYER, YES, best_of, value_columns
-from ..io.classmap import QUANTA
-from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
 from ..tasks import ChipCodec
 from .batches import CellBatch
 from .chipdecoders import of_chip
+from .dissimilarity import ChipDissimilarity
+from .extraplanes import ExtraPlanes, PixelValues
 from .spool import Pieces
 
 if TYPE_CHECKING:
@@ -44,13 +44,18 @@ class CellRow:
     """(n, K) probabilities of the classes, NaN for cells without valid pixels."""
     valid: Float32Array
     """(n,) share of valid pixels of each square."""
+    dissimilarity: Float32Array
+    """(n,) to the training, above 1 outside; 0 where it is not wanted."""
 
 
 class CellDecoder:
     """Decodes the class probabilities of chips, one row of chips at a time."""
 
-    def __init__(self, codec: ChipCodec, grid: ChipGrid) -> None:
-        self._codec = codec
+    def __init__(
+        self, codec: ChipCodec, grid: ChipGrid, dissimilarity: ChipDissimilarity | None = None
+    ) -> None:
+        self._codec, self._dissimilarity = codec, dissimilarity
+        self._unlike: list[float] = []
         self._columns = grid.shape[1]
         self._probabilities: list[Float32Array] = []
         self._valid: list[float] = []
@@ -61,12 +66,21 @@ class CellDecoder:
             if raw is None or batch.buffer is None or not batch.active[index]:
                 self._probabilities.append(np.full(len(self._codec.classes), np.nan, np.float32))
                 self._valid.append(0.0)
+                self._unlike.append(0.0)
             else:
                 self._probabilities.append(chip_probabilities(self._codec, of_chip(raw, index)))
                 self._valid.append(_valid_share(cell, batch.buffer.valid[index]))
+                self._unlike.append(self._dissimilarity_of(of_chip(raw, index), cell))
         if len(self._probabilities) == self._columns:
-            yield CellRow(np.stack(self._probabilities), np.array(self._valid, np.float32))
-            self._probabilities, self._valid = [], []
+            yield CellRow(
+                np.stack(self._probabilities),
+                np.array(self._valid, np.float32),
+                np.array(self._unlike, np.float32),
+            )
+            self._probabilities, self._valid, self._unlike = [], [], []
+
+    def _dissimilarity_of(self, raw: Mapping[str, AnyArray], cell: Cell) -> float:
+        return 0.0 if self._dissimilarity is None else self._dissimilarity.chip(raw, cell.read.width)
 
 
 def chip_probabilities(codec: ChipCodec, raw: Mapping[str, AnyArray]) -> Float32Array:
@@ -86,7 +100,7 @@ def _valid_share(cell: Cell, valid: BoolArray) -> float:
 
 def pack_cells(row: CellRow) -> dict[str, AnyArray]:
     """A row of cells as plain arrays."""
-    return {"probabilities": row.probabilities, "valid": row.valid}
+    return {"probabilities": row.probabilities, "valid": row.valid, "unlike": row.dissimilarity}
 
 
 class CellOutput:
@@ -106,6 +120,7 @@ class CellOutput:
         return CellRow(
             np.concatenate([row["probabilities"].astype(np.float32) for row in rows]),
             np.concatenate([row["valid"].astype(np.float32) for row in rows]),
+            np.concatenate([row["unlike"].astype(np.float32) for row in rows]),
         )
 
 
@@ -189,24 +204,27 @@ class Cells:
         ) as writer:
             writer.write(0, ids.reshape(self.grid.shape).astype(np.uint8))
 
-    def write_probabilities(self, path: Path, tags: Mapping[str, str], overwrite: bool) -> None:
-        """Write one band per class, in steps of 1/254; 255 for cells without valid pixels."""
-        names = self.classes.names
-        predicted = self.predicted
-        planes = np.full((len(names), len(predicted)), IGNORE_ID, np.uint8)
-        quantized = np.rint(self.predictions.probabilities[predicted].T * QUANTA)
-        planes[:, predicted] = quantized.astype(np.uint8)
+    def write_extra(self, path: Path, extra: ExtraPlanes, tags: Mapping[str, str], overwrite: bool) -> None:
+        """Write a raster beside the map, with one pixel per chip; 255 for cells without valid pixels."""
+        predicted, count = self.predicted, len(extra.bands)
+        planes = np.full((count, len(predicted)), IGNORE_ID, np.uint8)
+        values = PixelValues(
+            np.ascontiguousarray(self.predictions.probabilities[predicted].T),
+            self.predictions.dissimilarity[predicted],
+        )
+        planes[:, predicted] = extra.make(values)
         with RasterWriter(
             path,
             self.raster_grid(),
-            count=len(names),
+            count=count,
             nodata=IGNORE_ID,
-            descriptions=names,
-            tags={**tags, PROBABILITIES_TAG: classes_tag(self.classes)},
-            scales=[1 / QUANTA] * len(names),
+            descriptions=extra.bands,
+            tags={**tags, **extra.tags},
+            scales=extra.scales,
+            style=extra.style,
             overwrite=overwrite,
         ) as writer:
-            writer.write(0, planes.reshape(len(names), *self.grid.shape))
+            writer.write(0, planes.reshape(count, *self.grid.shape))
 
     def edge_notes(self) -> tuple[str, ...]:
         """A note if the scene's edge cuts squares."""

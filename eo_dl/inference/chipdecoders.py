@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -14,15 +14,19 @@ from ..core.boxes import centre_pixels
 from ..core.chipgrid import Cell, ChipGrid
 from ..core.classes import IGNORE_ID
 from ..io.aoi import Aoi
-from ..io.classmap import QUANTA
 from ..mosaic.blendmosaic import BlendedRows, BlendMosaic
 from ..mosaic.labelmosaic import LabelMosaic, RowStrip
 from ..mosaic.suppress import Suppression
 from ..tasks import ObjectCodec, RasterCodec
+from ..uncertainty.temperature import UNCHANGED
 from .backends.backend import CHANNELS
 from .batches import CellBatch
+from .dissimilarity import ChipDissimilarity
+from .extraplanes import ExtraPlanes, PixelValues, planes_of
 
 T_co = TypeVar("T_co", covariant=True)
+
+_LEAST = np.float32(1e-12)  # probabilities below would be infinite as logits
 
 
 class Decoder(Protocol, Generic[T_co]):
@@ -39,7 +43,7 @@ def of_chip(raw: Mapping[str, AnyArray], index: int) -> dict[str, AnyArray]:
 
 
 class LabelDecoder:
-    """Decodes class maps, and on request probability planes.
+    """Decodes class maps, and the planes of rasters beside them.
 
     Pixels that are not valid, or outside the AOI, are 255 in both. Rows come in full width, or in pieces of
     at most `most_px`.
@@ -49,15 +53,16 @@ class LabelDecoder:
         self,
         codec: RasterCodec,
         grid: ChipGrid,
-        with_probabilities: bool,
+        extras: Sequence[ExtraPlanes] = (),
         aoi: Aoi | None = None,
         most_px: int | None = None,
+        dissimilarity: ChipDissimilarity | None = None,
     ) -> None:
-        self._codec = codec
+        self._codec, self._dissimilarity = codec, dissimilarity
         # A copy, with a spatial index of its own: other threads ask theirs.
         self._aoi = None if aoi is None else replace(aoi)
-        self._with_probabilities = with_probabilities
-        planes = len(codec.classes) if with_probabilities else 0
+        self._extras = tuple(extras)
+        planes = sum(len(extra.bands) for extra in extras)
         self._mosaic = LabelMosaic(grid, planes, most_px)
 
     def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[RowStrip]:
@@ -72,7 +77,10 @@ class LabelDecoder:
 
     def _add(self, cell: Cell, raw: Mapping[str, AnyArray], valid: BoolArray) -> RowStrip | None:
         labels = self._labels(raw)
-        planes = _quantized(self._codec.decode(raw)) if self._with_probabilities else None
+        planes = None
+        if self._extras:
+            values = PixelValues(self._codec.decode(raw), self._dissimilarity_of(raw, len(labels)))
+            planes = planes_of(self._extras, values)
         if self._aoi is not None:
             valid = valid & self._aoi.mask(cell.read)
         if not valid.all():
@@ -80,6 +88,9 @@ class LabelDecoder:
             if planes is not None:
                 planes[:, ~valid] = IGNORE_ID
         return self._mosaic.add(cell, labels, planes)
+
+    def _dissimilarity_of(self, raw: Mapping[str, AnyArray], chip_px: int) -> Float32Array | None:
+        return None if self._dissimilarity is None else self._dissimilarity.pixels(raw, chip_px)
 
     def _labels(self, raw: Mapping[str, AnyArray]) -> UInt8Array:
         if CHANNELS in raw:
@@ -98,14 +109,20 @@ class BlendDecoder:
         self,
         codec: RasterCodec,
         grid: ChipGrid,
-        with_probabilities: bool,
+        extras: Sequence[ExtraPlanes] = (),
         aoi: Aoi | None = None,
         most_px: int | None = None,
+        dissimilarity: ChipDissimilarity | None = None,
     ) -> None:
-        self._codec = codec
+        self._codec, self._dissimilarity = codec, dissimilarity
+        # Chips are blended as the network sees them and calibrated afterwards, so that calibration changes no
+        # label.
+        self._uncalibrated = codec.calibrated(UNCHANGED)
         self._aoi = None if aoi is None else replace(aoi)  # as in `LabelDecoder`
-        self._with_probabilities = with_probabilities
-        self._mosaic = BlendMosaic(grid, len(codec.classes), most_px)
+        self._extras = tuple(extras)
+        # The dissimilarity is blended as one more plane.
+        planes = len(codec.classes) + (dissimilarity is not None)
+        self._mosaic = BlendMosaic(grid, planes, most_px)
 
     def take(self, batch: CellBatch, raw: Mapping[str, AnyArray] | None) -> Iterator[RowStrip]:
         """See `Decoder`."""
@@ -116,23 +133,35 @@ class BlendDecoder:
                 valid = batch.buffer.valid[index]
                 if self._aoi is not None:
                     valid = valid & self._aoi.mask(cell.read)
-                rows = self._mosaic.add(cell, self._codec.decode(of_chip(raw, index)), valid)
+                rows = self._mosaic.add(cell, self._planes(of_chip(raw, index), len(valid)), valid)
             if rows is not None and rows.valid.size:
                 yield self._strip(rows)
 
+    def _planes(self, raw: Mapping[str, AnyArray], chip_px: int) -> Float32Array:
+        probabilities = self._uncalibrated.decode(raw)
+        if self._dissimilarity is None:
+            return probabilities
+        return np.concatenate([probabilities, self._dissimilarity.pixels(raw, chip_px)[None]])
+
     def _strip(self, rows: BlendedRows) -> RowStrip:
+        count = len(self._codec.classes)
+        probabilities, further = rows.probabilities[:count], rows.probabilities[count:]
         # The largest logit and the largest probability have one channel.
-        labels = self._codec.answer({"logits": rows.probabilities})
-        planes = _quantized(rows.probabilities) if self._with_probabilities else None
+        labels = self._codec.answer({"logits": probabilities})
+        planes = None
+        if self._extras:
+            dissimilarity = further[0] if len(further) else None
+            planes = planes_of(self._extras, PixelValues(self._calibrated(probabilities), dissimilarity))
         labels = np.where(rows.valid, labels, np.uint8(IGNORE_ID))
         if planes is not None:
             planes[:, ~rows.valid] = IGNORE_ID
         return RowStrip(rows.row0, labels, planes, rows.col0)
 
-
-def _quantized(probabilities: Float32Array) -> UInt8Array:
-    scaled = np.clip(probabilities, 0.0, 1.0) * np.float32(QUANTA)
-    return np.asarray(np.rint(scaled), np.uint8)
+    def _calibrated(self, blended: Float32Array) -> Float32Array:
+        """(K, rows, W) blended probabilities as the temperature of the model changes them."""
+        if self._codec.temperature == UNCHANGED:
+            return blended
+        return self._codec.decode({"logits": np.log(np.maximum(blended, _LEAST))})
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from ..networks.compute import Compute
 from ..postprocessing.cleanup import Cleanup
 from .backends.choice import BackendName
 from .chipoptions import ChipOptions
+from .mapextras import MapExtras
 from .predict import load_models, writes_folder
 from .prediction import Prediction
 from .shardcuts import Shard
@@ -33,7 +34,7 @@ def predict_on_cluster(
     cluster: str,
     out: str | Path,
     aoi: str | Path | None = None,
-    probabilities: bool | str | Path = False,
+    extras: MapExtras = MapExtras(),
     chip_options: ChipOptions = ChipOptions(),
     backend: BackendName = "auto",
     keep_gsd: bool = False,
@@ -56,7 +57,7 @@ def predict_on_cluster(
         cluster: Address of the scheduler, e.g. "tcp://10.0.0.1:8786", or "local:N" for N processes here.
         out: As for `predict`.
         aoi: As for `predict`.
-        probabilities: As for `predict`.
+        extras: As for `predict`.
         chip_options: As for `predict`.
         backend: As for `predict`.
         keep_gsd: As for `predict`.
@@ -92,7 +93,7 @@ def predict_on_cluster(
         "scenes": placed if into_folder else placed[0],
         "out": f"{own_path(out)}/" if into_folder else str(own_path(out)),
         "aoi": None if aoi is None else own_path(aoi),
-        "probabilities": probabilities if isinstance(probabilities, bool) else own_path(probabilities),
+        "extras": _with_own_path(extras),
         "chip_options": chip_options,
         "keep_gsd": keep_gsd,
         "cleanup": cleanup,
@@ -105,6 +106,13 @@ def predict_on_cluster(
         run_tasks(client, _run_shard, parts, on_progress, common=_Job(backend, arguments), what="shards")
     prediction = assemble_shards(**arguments, on_progress=on_progress)
     return replace(prediction, seconds=time.perf_counter() - started)
+
+
+def _with_own_path(extras: MapExtras) -> MapExtras:
+    """The same for workers, which run in other folders."""
+    if isinstance(extras.probabilities, bool):
+        return extras
+    return replace(extras, probabilities=own_path(extras.probabilities))
 
 
 @dataclass(frozen=True)

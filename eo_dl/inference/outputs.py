@@ -20,21 +20,19 @@ from ..core.classes import IGNORE_ID, ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..core.pixelpolygons import RowPolygonizer, ValuePolygons
 from ..errors import ConfigError
-from ..io.classmap import QUANTA
 from ..io.discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES
 from ..io.rasterwriter import RasterWriter
 from ..mosaic.labelmosaic import RowStrip
 from ..mosaic.objectmosaic import ObjectMosaic
 from ..postprocessing.outlineediting import OUTLINE_FIELD
 from ..tasks import OutputKind
+from ..uncertainty.scoreprecision import ScorePrecision
 from .chipdecoders import ChipObjects
 from .regrid import RowMap
 from .spool import Pieces, pack_objects, unpack_objects
 
 if TYPE_CHECKING:
     import geopandas
-
-PROBABILITY_SCALE = 1 / QUANTA
 
 
 def is_raster(out: Path, output: OutputKind) -> bool:
@@ -93,11 +91,15 @@ class ClassRaster:
 
 
 @dataclass(frozen=True)
-class ProbabilityRaster:
-    """Probabilities into a raster with one band per class."""
+class ExtraRaster:
+    """Some of the planes of a map into a raster beside it."""
 
     writer: RasterWriter
     """The raster."""
+    first: int
+    """The first of its planes."""
+    count: int
+    """Number of its planes."""
 
     @property
     def done_rows(self) -> int:
@@ -107,10 +109,11 @@ class ProbabilityRaster:
     def take(self, strip: RowStrip) -> None:
         """See `RowSink`."""
         assert strip.planes is not None
+        planes = strip.planes[self.first : self.first + self.count]
         # The mosaic leaves the planes of skipped chips at 0, which would claim "certainly not" for pixels
         # that were never predicted.
-        strip.planes[:, strip.labels == IGNORE_ID] = IGNORE_ID
-        _write_new_rows(self.writer, strip, strip.planes)
+        planes[:, strip.labels == IGNORE_ID] = IGNORE_ID
+        _write_new_rows(self.writer, strip, planes)
 
 
 @dataclass(frozen=True)
@@ -281,8 +284,14 @@ def _unpacked(spool: Pieces, grid_row: int) -> ChipObjects:
     return ChipObjects(grid_row, tuple(packed["columns"].tolist()), tuple(parts), int(packed["on_invalid"]))
 
 
-def object_table(objects: Objects, grid: PixelGrid, classes: ClassSet) -> geopandas.GeoDataFrame:
-    """Objects in pixels of `grid` as features in map coordinates, with the usual attributes."""
+def object_table(
+    objects: Objects, grid: PixelGrid, classes: ClassSet, precision: ScorePrecision | None = None
+) -> geopandas.GeoDataFrame:
+    """Objects in pixels of `grid` as features in map coordinates, with the usual attributes.
+
+    Where it is known what precision a score stands for, that is an attribute, too. It does not take the place
+    of the score: thresholds are chosen on scores, which tell more objects apart.
+    """
     import geopandas  # lazy: loads pandas, which rasters do not need
 
     outlines = grid.geometries_to_map(objects.outlines())
@@ -294,6 +303,8 @@ def object_table(objects: Objects, grid: PixelGrid, classes: ClassSet) -> geopan
         "area_m2": grid.areas_m2(outlines).round(3) if len(objects) else np.empty(0),
         "reviewed": np.zeros(len(objects), np.bool_),
     }
+    if precision is not None:
+        columns["precision"] = precision.of(objects.scores.astype(np.float64)).round(4)
     crs = None if grid.crs is None else grid.crs.to_wkt()
     return geopandas.GeoDataFrame(columns, geometry=outlines, crs=crs)
 
@@ -307,11 +318,12 @@ def write_objects(
     outline_status: ObjectArray | None = None,
     tags: dict[str, str],
     overwrite: bool,
+    precision: ScorePrecision | None = None,
 ) -> None:
     """Write objects in pixels of `grid` as a styled layer. Raises `WriteError` if it does not read back."""
     from ..io.vectorlayers import write_layer  # lazy: loads pandas, which rasters do not need
 
-    table = object_table(objects, grid, classes)
+    table = object_table(objects, grid, classes, precision)
     if outline_status is not None:
         table[OUTLINE_FIELD] = outline_status
     write_layer(path, table, classes=classes, outlines=True, metadata=tags, overwrite=overwrite)

@@ -47,6 +47,7 @@ from .chipoptions import ChipOptions
 from .chipsize import prediction_chip_px, prediction_margin_px
 from .contract import fit_scene
 from .engine import ChipJob, Source, batch_size_for
+from .mapextras import ExtraPath, MapExtras, set_notes
 from .trainedground import trained_ground_tags
 
 # Drivers that can only be read from the first row on: a second reader would decode everything twice.
@@ -61,6 +62,8 @@ class Request:
 
     aoi: str | Path | None = None
     """Vector file outside of which nothing is predicted."""
+    extras: MapExtras = MapExtras()
+    """The rasters that are written beside the map."""
     chips: ChipOptions = ChipOptions()
     """How the scene is cut into chips, and how they are put together."""
     compute: Compute = Compute()
@@ -87,8 +90,8 @@ class Plan:
     """The scene with the model's bands, on the working grid."""
     out: Path
     """The output."""
-    probabilities: Path | None
-    """The raster of probabilities, if one is wanted."""
+    extras: tuple[ExtraPath, ...]
+    """The rasters beside it."""
     job: ChipJob
     """What to run over which chips."""
     aoi: Aoi | None
@@ -138,7 +141,7 @@ def make_plan(
     bundle: Bundle,
     scene: Scene,
     out: Path,
-    probabilities: Path | None,
+    extras: tuple[ExtraPath, ...],
     request: Request,
     backend: EngineFacts,
 ) -> Plan:
@@ -179,20 +182,28 @@ def make_plan(
         bundle=bundle,
         scene=work,
         out=out,
-        probabilities=probabilities,
+        extras=extras,
         job=job,
         aoi=native_aoi,
         request=request,
         key="",
         tags={},
         engine=engine_text(backend),
-        notes=fitted.notes,
+        notes=(*fitted.notes, *set_notes(bundle, request.extras)),
     )
     tags = _tags(plan, backend) | trained_ground_tags(bundle, work)
     if fitted.warnings:
         tags[UNLIKE_TAG] = "; ".join(fitted.warnings)
-    work_text = json.dumps(tags | {"scene_file": work.fingerprint()}, sort_keys=True)
+    work_text = json.dumps(tags | {"scene_file": work.fingerprint()} | _extra_facts(request), sort_keys=True)
     return replace(plan, key=hashlib.sha256(work_text.encode()).hexdigest(), tags=tags)
+
+
+def _extra_facts(request: Request) -> dict[str, str]:
+    """What decides the rasters beside the map, for the key of the work."""
+    extras = request.extras
+    if not extras.kinds:
+        return {}
+    return {"beside the map": ", ".join(extras.kinds), "set coverage": str(extras.set_coverage)}
 
 
 def chip_tags(bundle: Bundle) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..bundle import Bundle, load_model
 from ..core.progress import OnProgress, silent
+from ..core.rawnames import FEATURE_MAP
 from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import refuse_existing
 from ..io.chiptables import TABLE_SUFFIX
@@ -23,6 +24,7 @@ from .backends.backend import Backend
 from .backends.choice import BackendName, check_alike, make_engine
 from .chipoptions import ChipOptions
 from .chipsize import check_chip_px, common_freedom
+from .mapextras import ExtraPath, MapExtras, extra_paths
 from .outputs import is_raster
 from .plan import Plan, Request, make_plan
 from .prediction import Prediction, folder_prediction
@@ -37,7 +39,7 @@ def predict(
     *,
     out: str | Path,
     aoi: str | Path | None = None,
-    probabilities: bool | str | Path = False,
+    extras: MapExtras = MapExtras(),
     chip_options: ChipOptions = ChipOptions(),
     backend: BackendName = "auto",
     keep_gsd: bool = False,
@@ -63,7 +65,7 @@ def predict(
             scene, in folders like the scenes' own where two have one name. A classification model writes one
             cell per chip, and into a .csv, or one vector file for several scenes, one row per image.
         aoi: Polygons outside of which nothing is predicted.
-        probabilities: Also write NAME_prob.tif (or this path) with one band per class.
+        extras: What is written beside the map: probabilities, certainty, sets of classes.
         chip_options: Size and margin of the chips, blending at seams, flips and turns.
         backend: What runs the network: "openvino", "onnxruntime", "torch", or "auto": torch on a GPU; on a
             CPU the first of the three that is installed and can run the model.
@@ -96,6 +98,7 @@ def predict(
     into_folder = writes_folder(out, scenes, len(opened))
     request = Request(
         aoi=aoi,
+        extras=extras,
         chips=chip_options,
         compute=compute,
         cleanup=cleanup,
@@ -105,26 +108,27 @@ def predict(
         resume=resume,
     )
     if has_row_per_image(bundle, Path(out), several=len(opened) > 1):
-        if probabilities is not False:
+        if extras.kinds:
             raise ConfigError(
-                f"{out}: a table of images already has one column of probabilities per class; omit "
-                "`probabilities`"
+                f"{out}: a table of images already has one column of probabilities per class, and no rasters "
+                "lie beside it; omit `probabilities`, `certainty`, `set_coverage` and "
+                "`applicability`"
             )
         from .imagetable import predict_images  # lazy: loads pandas, which rasters do not need
 
         if chip_options.chip_px is not None:
             check_chip_px(bundle, chip_options.chip_px)
-        engine = engine_for(bundles, backend, request, probabilities=True)
+        engine = engine_for(bundles, backend, request, labels_only=False)
         return predict_images(bundle, opened, Path(out), request, engine, on_progress=on_progress)
     suffix = bundle.task.output.default_suffix
     outs = outputs_in(Path(out), opened, suffix) if into_folder else [Path(out)]
-    extras = [probability_path(bundle, path, probabilities, into_folder) for path in outs]
+    beside = [extra_paths(bundle, path, extras, into_folder) for path in outs]
     journal = FolderJournal(Path(out), into_folder and resume)
-    _check_outputs(bundle, opened, outs, extras, overwrite=overwrite, journal=journal)
-    engine = engine_for(bundles, backend, request, bool(probabilities))
+    _check_outputs(bundle, opened, outs, beside, overwrite=overwrite, journal=journal)
+    engine = engine_for(bundles, backend, request, labels_only=not extras.kinds)
     plans = (
-        make_plan(bundle, scene, path, extra, request, backend=engine)
-        for scene, path, extra in zip(opened, outs, extras, strict=True)
+        make_plan(bundle, scene, path, paths, request, backend=engine)
+        for scene, path, paths in zip(opened, outs, beside, strict=True)
     )
     if len(opened) == 1:
         parts = [_run_or_keep(plan, engine, journal, on_progress) for plan in plans]
@@ -137,17 +141,34 @@ def predict(
 
 
 def engine_for(
-    bundles: Sequence[Bundle], backend: BackendName, request: Request, probabilities: bool
+    bundles: Sequence[Bundle], backend: BackendName, request: Request, labels_only: bool
 ) -> Backend:
-    """The engine of a prediction. Raises `ConfigError` for blending of what is not blended."""
+    """The engine of a prediction.
+
+    Args:
+        bundles: The models.
+        backend: As for `predict`.
+        request: The options.
+        labels_only: True if no probabilities are needed but for blending.
+
+    Raises:
+        ConfigError: Blending of what is not blended.
+    """
     chips, output = request.chips, bundles[0].task.output
     if chips.blend != "clip" and not output.blends:
         raise ConfigError(
             f"`blend` {chips.blend}: {bundles[0].path} predicts {output.gives}, which are not blended; omit "
             "it"
         )
-    labels_only = output == RASTER and not probabilities and chips.blend == "clip"
-    return make_engine(backend, bundles, compute=request.compute, labels_only=labels_only, views=chips.views)
+    labels_only = output == RASTER and labels_only and chips.blend == "clip"
+    return make_engine(
+        backend,
+        bundles,
+        compute=request.compute,
+        labels_only=labels_only,
+        views=chips.views,
+        inner=FEATURE_MAP if request.extras.applicability else "",
+    )
 
 
 def load_models(model: Bundle | str | Path | Sequence[Bundle | str | Path]) -> list[Bundle]:
@@ -200,45 +221,28 @@ def _run_or_keep(plan: Plan, engine: Backend, journal: FolderJournal, on_progres
     return prediction
 
 
-def probability_path(bundle: Bundle, out: Path, wanted: bool | str | Path, several: bool) -> Path | None:
-    """Where the probabilities go; None if they are not wanted. Raises `ConfigError` if there are none."""
-    if wanted is False:
-        return None
-    if not bundle.task.output.has_probabilities:
-        raise ConfigError(
-            f"{out}: a {bundle.task.name} model gives {bundle.task.output.gives}, not rasters of "
-            "probabilities; omit `probabilities`"
-        )
-    if wanted is True:
-        return out.with_name(f"{out.stem}_prob.tif")
-    if several:
-        raise ConfigError(
-            f"{wanted}: one name for the probabilities of several scenes; use `probabilities=True`"
-        )
-    path = Path(wanted)
-    if path.suffix.lower() not in (".tif", ".tiff") or path == out:
-        raise ConfigError(
-            f"{path}: probabilities are a GeoTIFF beside the map; choose another name that ends in .tif"
-        )
-    return path
-
-
 def _check_outputs(
     bundle: Bundle,
     scenes: Sequence[Scene],
     outs: list[Path],
-    extras: list[Path | None],
+    extras: Sequence[tuple[ExtraPath, ...]],
     overwrite: bool,
     journal: FolderJournal,
 ) -> None:
     check_inputs(bundle, scenes, outs, extras)
-    for path in (*outs, *extras):
-        if path is not None:
-            refuse_existing(path, overwrite or journal.knows(path))
+    for path in (*outs, *_paths_of(extras)):
+        refuse_existing(path, overwrite or journal.knows(path))
+
+
+def _paths_of(extras: Sequence[tuple[ExtraPath, ...]]) -> list[Path]:
+    return [extra.path for of_map in extras for extra in of_map]
 
 
 def check_inputs(
-    bundle: Bundle, scenes: Sequence[Scene], outs: Sequence[Path], extras: Sequence[Path | None]
+    bundle: Bundle,
+    scenes: Sequence[Scene],
+    outs: Sequence[Path],
+    extras: Sequence[tuple[ExtraPath, ...]],
 ) -> None:
     """Refuse outputs that the model cannot write or that are an input.
 
@@ -250,8 +254,8 @@ def check_inputs(
     inputs.add(bundle.path.resolve())
     for out in outs:
         is_raster(out, bundle.task.output)  # raises for a suffix that the model cannot write
-    for path in (*outs, *extras):
-        if path is not None and path.resolve() in inputs:
+    for path in (*outs, *_paths_of(extras)):
+        if path.resolve() in inputs:
             raise OutputExistsError(
                 f"{path}: is an input of this run and is never overwritten; choose another name"
             )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Literal
@@ -42,8 +43,8 @@ class Prediction:
     """The scene's own grid."""
     count: int | None = None
     """Number of features of a vector output."""
-    probabilities: Path | None = None
-    """The raster of probabilities, if one was written."""
+    extras: Mapping[str, Path] = field(default_factory=dict)
+    """The rasters that were written beside it by kind: "prob", "certainty", "sets", "applicability"."""
     engine: str = ""
     """What ran the network, with version and precision, e.g. "openvino 2026.4.1, bf16"."""
     chips: int = 0
@@ -66,7 +67,12 @@ class Prediction:
         """Every file that was written (styles aside)."""
         if self.parts:
             return tuple(chain.from_iterable(part.paths for part in self.parts))
-        return (self.path,) if self.probabilities is None else (self.path, self.probabilities)
+        return (self.path, *self.extras.values())
+
+    @property
+    def probabilities(self) -> Path | None:
+        """The raster of probabilities, if one was written."""
+        return self.extras.get("prob")
 
     def values(self) -> dict[str, object]:
         """The prediction as JSON-ready values, without empty ones."""
@@ -79,7 +85,10 @@ class Prediction:
             "scene": self.scene,
             "classes": list(self.classes.names),
             "features": self.count,
-            "probabilities": None if self.probabilities is None else str(self.probabilities),
+            "probabilities": str(self.extras.get("prob", "")),
+            "certainty": str(self.extras.get("certainty", "")),
+            "sets": str(self.extras.get("sets", "")),
+            "applicability": str(self.extras.get("applicability", "")),
             "engine": self.engine,
             "chips": self.chips,
             "chips_skipped": self.skipped,

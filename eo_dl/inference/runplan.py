@@ -16,7 +16,6 @@ from ..core.pixelpolygons import RowPolygonizer
 from ..core.progress import OnProgress
 from ..errors import Cancelled
 from ..io.atomic import work_folder
-from ..io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from ..io.rasterwriter import RasterWriter
 from ..io.scene import Scene, SceneReader
 from ..mosaic.blendmosaic import blended_edges
@@ -29,14 +28,15 @@ from ..tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
 from .backends.backend import Backend
 from .chipcells import CellDecoder, CellOutput, Cells
 from .chipdecoders import BlendDecoder, Decoder, LabelDecoder, ObjectDecoder
+from .dissimilarity import ChipDissimilarity, outside_notes
 from .engine import ChipJob, ChipRunner, Sink, T, Tally, run_chips
+from .extraplanes import ExtraPlanes, extra_planes
 from .outputs import (
-    PROBABILITY_SCALE,
     ClassPolygons,
     ClassRaster,
+    ExtraRaster,
     HeldRows,
     ObjectOutput,
-    ProbabilityRaster,
     RowOutput,
     RowSink,
     ValueRaster,
@@ -207,14 +207,11 @@ def _run_rows(
     on_progress: OnProgress,
     most_px: int | None = None,
 ) -> tuple[RowOutput, Tally]:
-    """All rows into `class_sink`, and into the probability raster if there is one.
+    """All rows into `class_sink`, and into the rasters beside the map.
 
     In pieces of at most `most_px`, or in full width.
     """
-    sinks: list[RowSink] = [class_sink]
-    if plan.probabilities is not None:
-        writer = stack.enter_context(probability_writer(plan, plan.probabilities))
-        sinks.append(ProbabilityRaster(writer))
+    sinks: list[RowSink] = [class_sink, *extra_sinks(plan, stack)]
     with row_map(plan) as rows:
         output = RowOutput(sinks, rows, label_edges(plan))
         decoder = label_decoder(plan, most_px)
@@ -229,16 +226,17 @@ def label_edges(plan: Plan) -> Sequence[int]:
 
 
 def label_decoder(plan: Plan, most_px: int | None = None) -> Decoder[RowStrip]:
-    """The decoder of class maps, with probabilities if the plan wants them, or of maps of values.
+    """The decoder of class maps, and of what lies beside them, or of maps of values.
 
     It gives rows in pieces of at most `most_px`, or in full width.
     """
     if plan.bundle.task.output == VALUES:
         maker = ValueBlendDecoder if plan.request.chips.blend == "hann" else ValueDecoder
         return maker(plan.bundle.codec_for(VALUES), plan.job.grid, plan.job.aoi, most_px)
-    codec, with_probabilities = plan.bundle.codec_for(RASTER), plan.probabilities is not None
+    codec, extras = plan.bundle.codec_for(RASTER), extra_planes(plan.bundle, plan.request.extras)
     kind = BlendDecoder if plan.request.chips.blend == "hann" else LabelDecoder
-    return kind(codec, plan.job.grid, with_probabilities, plan.job.aoi, most_px)
+    dissimilarity = ChipDissimilarity.of(plan.bundle, plan.request.extras)
+    return kind(codec, plan.job.grid, extras, plan.job.aoi, most_px, dissimilarity)
 
 
 @contextmanager
@@ -285,17 +283,29 @@ def value_writer(plan: Plan) -> RasterWriter:
     )
 
 
-def probability_writer(plan: Plan, out: Path) -> RasterWriter:
-    """The writer of the probabilities."""
-    names = plan.bundle.classes.names
+def extra_sinks(plan: Plan, stack: ExitStack) -> list[RowSink]:
+    """The rasters beside a class map, opened until `stack` is left."""
+    sinks: list[RowSink] = []
+    first = 0
+    for place, planes in zip(plan.extras, extra_planes(plan.bundle, plan.request.extras), strict=True):
+        count = len(planes.bands)
+        writer = stack.enter_context(_extra_writer(plan, place.path, planes))
+        sinks.append(ExtraRaster(writer, first, count))
+        first += count
+    return sinks
+
+
+def _extra_writer(plan: Plan, out: Path, planes: ExtraPlanes) -> RasterWriter:
+    count = len(planes.bands)
     return RasterWriter(
         out,
         plan.scene.native,
-        count=len(names),
+        count=count,
         nodata=255,
-        descriptions=names,
-        tags={**plan.tags, PROBABILITIES_TAG: classes_tag(plan.bundle.classes)},
-        scales=[PROBABILITY_SCALE] * len(names),
+        descriptions=planes.bands,
+        tags={**plan.tags, **planes.tags},
+        scales=planes.scales,
+        style=planes.style,
         overwrite=plan.request.overwrite,
         job_key=plan.job_key,
     )
@@ -335,6 +345,7 @@ def write_plan_objects(plan: Plan, objects: Objects, *, native_grid: bool) -> tu
         outline_status=cleaned.status,
         tags=plan.tags,
         overwrite=plan.request.overwrite,
+        precision=plan.bundle.spec.score_precision,
     )
     return len(cleaned.objects), cleaned.notes
 
@@ -367,7 +378,8 @@ def _run_chips(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outco
     with Spool(plan.out, plan.job_key) as spool:
         output = CellOutput(spool)
         kept_rows = output.first_row
-        tally = runner.run(plan.job, CellDecoder(codec, grid), output, on_progress)
+        decoder = CellDecoder(codec, grid, ChipDissimilarity.of(plan.bundle, plan.request.extras))
+        tally = runner.run(plan.job, decoder, output, on_progress)
         count, notes = write_cells(plan, output)
     return Outcome("chips", tally, kept_rows, count, notes)
 
@@ -383,8 +395,8 @@ def write_cells(plan: Plan, output: CellOutput) -> tuple[int | None, tuple[str, 
         cells.write_raster(plan.out, plan.tags, overwrite)
     else:
         count = cells.write_table(plan.out, plan.tags, overwrite)
-    if plan.probabilities is not None:
-        cells.write_probabilities(plan.probabilities, plan.tags, overwrite)
+    for place, planes in zip(plan.extras, extra_planes(plan.bundle, plan.request.extras), strict=True):
+        cells.write_extra(place.path, planes, plan.tags, overwrite)
     return count, cells.edge_notes()
 
 
@@ -414,12 +426,12 @@ def prediction_of(plan: Plan, outcome: Outcome, seconds: float) -> Prediction:
         scene=plan.scene.path,
         grid=plan.scene.native,
         count=outcome.count,
-        probabilities=plan.probabilities,
+        extras={place.kind: place.path for place in plan.extras},
         engine=plan.engine,
         chips=outcome.tally.run,
         skipped=outcome.tally.skipped,
         kept=kept,
         seconds=seconds,
         totals=() if outcome.kind in _WITHOUT_TOTALS else class_totals(plan.out),
-        notes=(*notes, *outcome.notes),
+        notes=(*notes, *outcome.notes, *outside_notes(plan.extras)),
     )

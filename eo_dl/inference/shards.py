@@ -34,7 +34,9 @@ from .backends.choice import BackendName
 from .chipcells import CellDecoder, pack_cells
 from .chipdecoders import Decoder, ObjectDecoder
 from .chipoptions import ChipOptions
+from .dissimilarity import ChipDissimilarity
 from .engine import Tally, run_chips
+from .mapextras import ExtraPath, MapExtras, extra_paths
 from .outputs import pack_chip_objects
 from .plan import Plan, Request, make_plan
 from .predict import (
@@ -42,7 +44,6 @@ from .predict import (
     engine_for,
     has_row_per_image,
     load_models,
-    probability_path,
     writes_folder,
 )
 from .prediction import Prediction, folder_prediction
@@ -108,7 +109,7 @@ def predict_shard(
     shard: Shard | str,
     out: str | Path,
     aoi: str | Path | None = None,
-    probabilities: bool | str | Path = False,
+    extras: MapExtras = MapExtras(),
     chip_options: ChipOptions = ChipOptions(),
     backend: BackendName = "auto",
     keep_gsd: bool = False,
@@ -131,7 +132,7 @@ def predict_shard(
         shard: The shard as "I/N", I from 1 to N.
         out: The map, or a folder for several scenes; as for `predict`.
         aoi: As for `predict`.
-        probabilities: As for `predict`.
+        extras: As for `predict`.
         chip_options: As for `predict`.
         backend: As for `predict`; name it where machines differ.
         keep_gsd: As for `predict`.
@@ -159,6 +160,7 @@ def predict_shard(
     bundles = load_models(model)
     request = Request(
         aoi=aoi,
+        extras=extras,
         chips=chip_options,
         compute=compute,
         cleanup=cleanup,
@@ -166,8 +168,8 @@ def predict_shard(
         force=force,
         overwrite=overwrite,
     )
-    targets = _targets(bundles[0], scenes, out, probabilities)
-    engine = engine_for(bundles, backend, request, bool(probabilities))
+    targets = _targets(bundles[0], scenes, out, extras)
+    engine = engine_for(bundles, backend, request, labels_only=not extras.kinds)
     plans = targets.plans(bundles[0], request, engine)
     done = []
     for piece in cut(_grids(plans), part):
@@ -190,7 +192,7 @@ def assemble_shards(
     *,
     out: str | Path,
     aoi: str | Path | None = None,
-    probabilities: bool | str | Path = False,
+    extras: MapExtras = MapExtras(),
     chip_options: ChipOptions = ChipOptions(),
     keep_gsd: bool = False,
     force: bool = False,
@@ -209,7 +211,7 @@ def assemble_shards(
         scenes: The same scenes as for the shards.
         out: The map, or the folder of maps.
         aoi: As for the shards.
-        probabilities: As for the shards.
+        extras: As for the shards.
         chip_options: As for the shards.
         keep_gsd: As for the shards.
         force: As for the shards.
@@ -230,6 +232,7 @@ def assemble_shards(
     bundles = load_models(model)
     request = Request(
         aoi=aoi,
+        extras=extras,
         chips=chip_options,
         compute=compute,
         cleanup=cleanup,
@@ -237,7 +240,7 @@ def assemble_shards(
         force=force,
         overwrite=overwrite,
     )
-    targets = _targets(bundles[0], scenes, out, probabilities)
+    targets = _targets(bundles[0], scenes, out, extras)
     plans = targets.plans(bundles[0], request, _recorded_engine(targets, Path(out)))
     for plan in plans:
         job = read_job(plan.out)
@@ -265,7 +268,7 @@ class _Targets:
 
     scenes: tuple[Scene, ...]
     outs: list[Path]
-    extras: list[Path | None]
+    extras: list[tuple[ExtraPath, ...]]
     into_folder: bool
 
     def plans(self, bundle: Bundle, request: Request, engine: EngineFacts) -> list[Plan]:
@@ -274,16 +277,13 @@ class _Targets:
         for scene, out, extra in zip(self.scenes, self.outs, self.extras, strict=True):
             plan = make_plan(bundle, scene, out, extra, request, backend=engine)
             if _pieces(plan).finished() is None:
-                for path in (out, extra):
-                    if path is not None:
-                        refuse_existing(path, request.overwrite)
+                for path in (out, *(one.path for one in extra)):
+                    refuse_existing(path, request.overwrite)
             plans.append(plan)
         return plans
 
 
-def _targets(
-    bundle: Bundle, scenes: SceneSources, out: str | Path, probabilities: bool | str | Path
-) -> _Targets:
+def _targets(bundle: Bundle, scenes: SceneSources, out: str | Path, extras: MapExtras) -> _Targets:
     opened, path = open_scenes(scenes, below=bundle.task.output.class_folders), Path(out)
     into_folder = writes_folder(out, scenes, len(opened))
     if has_row_per_image(bundle, path, several=len(opened) > 1):
@@ -291,9 +291,9 @@ def _targets(
             f"{out}: a table with one row per image is not cut into shards; predict into a folder of maps"
         )
     outs = outputs_in(path, opened, bundle.task.output.default_suffix) if into_folder else [path]
-    extras = [probability_path(bundle, path, probabilities, into_folder) for path in outs]
-    check_inputs(bundle, opened, outs, extras)
-    return _Targets(opened, outs, extras, into_folder)
+    beside = [extra_paths(bundle, path, extras, into_folder) for path in outs]
+    check_inputs(bundle, opened, outs, beside)
+    return _Targets(opened, outs, beside, into_folder)
 
 
 def _recorded_engine(targets: _Targets, out: Path) -> RecordedEngine:
@@ -446,7 +446,8 @@ def _store_objects(plan: Plan, rows: range, engine: Backend, on_progress: OnProg
 
 
 def _store_cells(plan: Plan, rows: range, engine: Backend, on_progress: OnProgress) -> Tally:
-    decoder = CellDecoder(plan.bundle.codec_for(CHIPS), plan.job.grid)
+    dissimilarity = ChipDissimilarity.of(plan.bundle, plan.request.extras)
+    decoder = CellDecoder(plan.bundle.codec_for(CHIPS), plan.job.grid, dissimilarity)
     return _store(plan, rows, engine, decoder, _PieceSink(_pieces(plan), rows, pack_cells), on_progress)
 
 

@@ -25,6 +25,7 @@ from ..core.pixelgrid import PixelGrid
 from ..core.window import Window
 from ..errors import SceneError
 from .gdal import open_dataset, small_cache
+from .outputtags import EXTRA_TAG
 from .qgisstyles import CLASSES_TAG, PROBABILITIES_TAG
 from .scene import Scene, SceneReader, open_scene
 
@@ -173,6 +174,11 @@ def probability_classes(scene: Scene) -> ClassSet | None:
     if {band.dtype for band in scene.bands} != {"uint8"}:
         return None
     return ClassSet(tuple(classes.by_id(int(key)) for key in json.loads(text or "{}")))
+
+
+def lies_beside_map(scene: Scene) -> bool:
+    """True for a raster that `predict` writes beside a map: probabilities, certainty, sets of classes."""
+    return probability_classes(scene) is not None or EXTRA_TAG in _tags(scene)
 
 
 def _classes(scene: Scene, tags: dict[str, str]) -> ClassSet | None:

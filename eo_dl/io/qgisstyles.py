@@ -36,6 +36,20 @@ _CASING_COLOR = "255,255,255,200"
 _RANK_COLORS = ("#7a0177", "#c51b8a", "#f768a1", "#fbb4b9")
 _PROBABILITY_COLORS = (("0", "#fcfdbf", "0 %"), ("127", "#b73779", "50 %"), ("254", "#000004", "100 %"))
 
+_DISSIMILARITY_COLORS = (
+    ("0", "#1a9850", "like the training"),
+    ("100", "#fee08b", "border"),
+    ("101", "#f46d43", "outside"),
+    ("254", "#542788", "far outside"),
+)
+_SET_COLORS = {
+    0: ("#7a0177", "no class likely enough"),
+    1: ("#e5f0ea", "1 class: decided"),
+    2: ("#fdae61", "2 classes possible"),
+    3: ("#f46d43", "3 classes possible"),
+}
+_MANY_COLOR = "#a50026"
+
 _STYLE_TABLE = """
 CREATE TABLE IF NOT EXISTS layer_styles (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -107,26 +121,30 @@ def classes_tag(classes: ClassSet) -> str:
     return json.dumps({str(info.id): info.name for info in classes}, ensure_ascii=False)
 
 
-def probability_raster_qml(band: int = 1) -> str:
+def probability_raster_qml() -> str:
     """The style of a probability raster: one band from light to dark instead of an RGB of the first three."""
-    return _pseudocolor_qml(_PROBABILITY_COLORS, band)
+    return _pseudocolor_qml(_PROBABILITY_COLORS)
 
 
-def value_raster_qml(shown: PlaneStatistics, band: int = 1) -> str:
-    """The style of a raster of values: one band in the colours of `RAMP`, over the middle of its numbers.
+def dissimilarity_qml() -> str:
+    """The style of an area of applicability: green inside, from orange to purple outside."""
+    return _pseudocolor_qml(_DISSIMILARITY_COLORS)
+
+
+def value_raster_qml(shown: PlaneStatistics) -> str:
+    """The style of a raster of values: its first band in the colours of `RAMP`.
 
     Args:
         shown: What the band holds.
-        band: 1-based number of the band.
     """
     low, high = shown.middle
     steps = np.linspace(low, high, len(RAMP)).tolist()
     stops = [(f"{value:.7g}", color, f"{value:.4g}") for value, color in zip(steps, RAMP, strict=True)]
-    return _pseudocolor_qml(stops, band)
+    return _pseudocolor_qml(stops)
 
 
-def _pseudocolor_qml(stops: Sequence[tuple[str, str, str]], band: int) -> str:
-    """The style of one band in colours between stops of value, colour and label, ascending."""
+def _pseudocolor_qml(stops: Sequence[tuple[str, str, str]]) -> str:
+    """The style of a first band in colours between stops of value, colour and label, ascending."""
     items = [
         element("item", {"value": value, "color": color, "alpha": "255", "label": label})
         for value, color, label in stops
@@ -141,13 +159,29 @@ def _pseudocolor_qml(stops: Sequence[tuple[str, str, str]], band: int) -> str:
         "rasterrenderer",
         {
             "type": "singlebandpseudocolor",
-            "band": str(band),
+            "band": "1",
             "opacity": "1",
             "alphaBand": "-1",
             "classificationMin": lowest,
             "classificationMax": highest,
         },
         [element("rastershader", children=[ramp])],
+    )
+    return _qml([element("pipe", children=[renderer])])
+
+
+def set_size_qml(classes: int) -> str:
+    """The style of a raster of prediction sets: pixels by the number of classes that they may have."""
+    entries = []
+    for size in range(classes + 1):
+        color, label = _SET_COLORS.get(size, (_MANY_COLOR, f"{size} classes possible"))
+        entries.append(
+            element("paletteEntry", {"value": str(size), "color": color, "alpha": "255", "label": label})
+        )
+    renderer = element(
+        "rasterrenderer",
+        {"type": "paletted", "band": "1", "opacity": "1", "alphaBand": "-1"},
+        [element("colorPalette", children=entries)],
     )
     return _qml([element("pipe", children=[renderer])])
 

@@ -60,7 +60,9 @@ class RasterWriter:
         classes: The classes of a class map, whose style is written beside it.
         units: The unit of each band of a raster of values, "" for plain numbers; its bands then get
             statistics, and its first band a style from them.
-        scales: A scale factor per band. Without `classes`, the raster is styled as probabilities.
+        scales: A scale factor per band.
+        style: The QML that is written beside it, where it is no class map. Without it a raster with `scales`
+            is styled as probabilities.
         overwrite: Replace an existing file.
         job_key: Identifies everything the pixels depend on. Rows of a killed run with the same key are kept:
             writing continues at row `done_rows`. None: nothing is kept for a later run.
@@ -83,12 +85,14 @@ class RasterWriter:
         classes: ClassSet | None = None,
         scales: Sequence[float] | None = None,
         units: Sequence[str] | None = None,
+        style: str | None = None,
         overwrite: bool = False,
         job_key: str | None = None,
     ) -> None:
         self.path = Path(path)
         self._overwrite = overwrite
         self._classes = classes
+        self._style = probability_raster_qml() if style is None and scales else style
         layout = RasterLayout(grid.height, grid.width, count, str(np.dtype(dtype)))
         categorical = classes is not None or (not scales and np.dtype(dtype).kind in "iu")
         all_tags = dict(tags or {})
@@ -182,8 +186,8 @@ class RasterWriter:
             write_style(self.path, class_raster_qml(self._classes), self._overwrite)
         elif self.facts.units is not None:
             write_style(self.path, value_raster_qml(self.facts.statistics[0]), self._overwrite)
-        elif self.facts.scales:
-            write_style(self.path, probability_raster_qml(), self._overwrite)
+        elif self._style is not None:
+            write_style(self.path, self._style, self._overwrite)
 
 
 def encode_geotiff(

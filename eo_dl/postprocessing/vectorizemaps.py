@@ -14,7 +14,7 @@ from ..core.daskcluster import check_cluster, open_cluster, run_tasks
 from ..core.progress import OnProgress, silent
 from ..errors import InputError
 from ..io.atomic import disk_errors, refuse_existing
-from ..io.classmap import probability_classes
+from ..io.classmap import lies_beside_map
 from ..io.discover import is_remote, own_path, scene_paths
 from ..io.journal import Journal, read_entries
 from ..io.mapfolder import outputs_in
@@ -45,7 +45,8 @@ def vectorize_maps(
     A stopped run continues with the same call.
 
     Args:
-        sources: Class maps, folders of them, or patterns. Rasters of probabilities among them are left out.
+        sources: Class maps, folders of them, or patterns. Rasters that lie beside maps (probabilities,
+            certainty) are left out.
         out: The folder. Maps of one name get subfolders like those the maps lie in.
         cleanup: As for `vectorize`.
         aoi: As for `vectorize`.
@@ -177,7 +178,7 @@ class _UnfinishedRun:
 def _maps(sources: str | Path | Sequence[str | Path]) -> list[Scene]:
     listed = [sources] if isinstance(sources, str | Path) else list(sources)
     scenes = [open_scene(path).with_own_path() for path in scene_paths(listed)]
-    maps = [scene for scene in scenes if probability_classes(scene) is None]
+    maps = [scene for scene in scenes if not lies_beside_map(scene)]
     if not maps:
         names = ", ".join(str(source) for source in listed)
         raise InputError(f"`sources`: expected class maps, found none in {names or 'an empty list'}")

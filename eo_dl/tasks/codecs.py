@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, Self
 
 from typing_extensions import TypeVar
 
@@ -49,8 +49,17 @@ class Codec(Protocol[TargetT, AnswerT_co]):
 class RasterCodec(Codec[MaskTarget, ClassMap], Protocol):
     """A codec of class maps. `answer` takes the largest channel, without the cost of probabilities."""
 
+    @property
+    def temperature(self) -> tuple[float, ...]:
+        """What logits are divided by to give probabilities (`uncertainty.temperature`): one number."""
+        ...
+
     def decode(self, raw: RawArrays) -> Float32Array:
         """(K, H, W) probabilities that sum to 1 per pixel."""
+        ...
+
+    def calibrated(self, temperature: Sequence[float]) -> Self:
+        """The codec with another temperature. Answers stay as they are."""
         ...
 
 
@@ -75,8 +84,19 @@ class ChipCodec(Codec[ChipTarget, Float32Array], Protocol):
         """How the classes of a chip follow from its labels."""
         ...
 
+    @property
+    def temperature(self) -> tuple[float, ...]:
+        """What logits are divided by to give probabilities (`uncertainty.temperature`): one number, or one
+        per class where a chip may have several.
+        """
+        ...
+
     def decode(self, raw: RawArrays) -> Float32Array:
         """(K,) probabilities; they sum to 1 unless a chip may have several classes."""
+        ...
+
+    def calibrated(self, temperature: Sequence[float]) -> Self:
+        """The codec with other temperatures."""
         ...
 
 

@@ -20,11 +20,14 @@ from eo_dl.core.pixelgrid import PixelGrid
 from eo_dl.errors import ChipSetError, InputError, LabelError, OutputExistsError, SceneError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.io import classmap
+from eo_dl.io.outputtags import EXTRA_TAG, SET_COVERAGE_TAG
 from eo_dl.io.qgisstyles import PROBABILITIES_TAG, classes_tag
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.vectorlayers import write_layer
 from eo_dl.labels.reading import read_labels
 from eo_dl.postprocessing.vectorize import vectorize
+from eo_dl.scores.reliability import ERROR
+from eo_dl.scores.riskcoverage import RiskCoverage, certainty_counts, kept_at
 from tests.making import write_geotiff
 
 UTM = CRS.from_epsg(32633)
@@ -173,7 +176,67 @@ def test_probabilities_beside_the_maps_of_a_folder_are_no_maps(tmp_path: Path) -
         writer.write(0, np.stack([ids] * 3))
     truth = read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD)]), class_field="kind")
     alone = evaluate(_map(tmp_path / "a.tif", ids), truth)
-    assert repr(evaluate(_map(maps / "a.tif", ids).parent, truth).scores) == repr(alone.scores)
+    found = evaluate(_map(maps / "a.tif", ids).parent, truth).scores
+    assert repr(tuple(score for score in found if score.name != ERROR)) == repr(alone.scores)
+
+
+def test_probabilities_beside_a_map_are_judged(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    truth_ids = rng.integers(0, 2, (80, 120)).astype(np.uint8)
+    claimed = rng.integers(128, 255, truth_ids.shape)
+    # Right as often as claimed in the left half, never wrong in the right half.
+    right = rng.random(truth_ids.shape) < claimed / 254
+    right[:, 60:] = True
+    two = ClassSet.of_names(["wood"], background=True)
+    ids = np.where(right, truth_ids, 1 - truth_ids).astype(np.uint8)
+    path = _map(tmp_path / "map.tif", ids, classes=two)
+    planes = np.where(ids == np.arange(2)[:, None, None], claimed, 254 - claimed).astype(np.uint8)
+    tags = {PROBABILITIES_TAG: classes_tag(two)}
+    with RasterWriter(tmp_path / "map_prob.tif", GRID, count=2, nodata=255, tags=tags) as writer:
+        writer.write(0, planes)
+    truth = read_labels(_map(tmp_path / "truth.tif", truth_ids, classes=two))
+    report = evaluate(path, truth, out=tmp_path / "report")
+    error = report.score(ERROR)
+    assert error.value == pytest.approx(0.125, abs=0.02)  # 0, and a quarter where all is right
+    assert error.low is not None and error.low < error.value
+    assert {"reliability", "coverage"} <= set(report.pictures)
+    assert any("least certain ground is left to a person" in note for note in report.notes)
+    # Without the least certain half of the ground the rest is better.
+    curve = RiskCoverage(two)
+    curve.add(certainty_counts(claimed.ravel().astype(np.uint8), truth_ids.ravel(), ids.ravel(), 2))
+    half = kept_at(curve.curve(), 0.5)
+    certain = claimed >= np.sort(claimed.ravel())[-int(half.kept * claimed.size)]
+    assert half.overall_accuracy == pytest.approx(right[certain].mean(), abs=1e-9)
+    assert half.overall_accuracy > curve.curve()[0].overall_accuracy == pytest.approx(right.mean())
+
+
+def test_sets_beside_a_map_are_compared_with_the_truth(tmp_path: Path) -> None:
+    truth_ids = np.random.default_rng(1).integers(0, 2, (80, 120)).astype(np.uint8)
+    two = ClassSet.of_names(["wood"], background=True)
+    path = _map(tmp_path / "map.tif", truth_ids, classes=two)
+    sets = np.stack([np.full_like(truth_ids, 2), *np.ones((2, 80, 120), np.uint8)])
+    sets[:, :, :30] = np.array([1, 1, 0])[:, None, None]  # wood is left out in a quarter
+    tags = {EXTRA_TAG: "sets", SET_COVERAGE_TAG: "0.9"}
+    with RasterWriter(tmp_path / "map_sets.tif", GRID, count=3, nodata=255, tags=tags) as writer:
+        writer.write(0, sets)
+    report = evaluate(path, read_labels(_map(tmp_path / "truth.tif", truth_ids, classes=two)))
+    left_out = (truth_ids[:, :30] == 1).sum() / (truth_ids == 1).sum()
+    assert report.score("set_coverage", "background").value == 1
+    assert report.score("set_coverage", "wood").value == pytest.approx(1 - left_out)
+    assert report.score("set_size").value == pytest.approx(1.75)
+    assert any("90% of the ground of each class" in note for note in report.notes)
+
+
+def test_probabilities_of_another_map_are_left_out_and_named(tmp_path: Path) -> None:
+    ids = _ids((1, WOOD))
+    path = _map(tmp_path / "map.tif", ids)
+    tags = {PROBABILITIES_TAG: classes_tag(CLASSES), "model_sha256": "other"}
+    with RasterWriter(tmp_path / "map_prob.tif", GRID, count=3, nodata=255, tags=tags) as writer:
+        writer.write(0, np.stack([ids] * 3))
+    truth = read_labels(_truth(tmp_path / "truth.gpkg", [("wood", WOOD)]), class_field="kind")
+    report = evaluate(path, truth)
+    assert any("map_prob.tif: left out, it was made by another model" in note for note in report.notes)
+    assert not any(score.name == ERROR for score in report.scores)
 
 
 def test_images_without_crs_are_compared_in_pixels(tmp_path: Path) -> None:

@@ -19,9 +19,12 @@ from eo_dl.errors import BundleError, ConfigError
 from eo_dl.export.modelexport import export_model
 from eo_dl.export.modelimport import ForeignContract, import_model
 from eo_dl.inference.backends.choice import make_backend
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.networks.compute import Compute
 from eo_dl.networks.weightsfile import read_state
 from tests.making import write_raster
+
+PROBABILITIES = MapExtras(probabilities=True)
 
 SIDE = 32
 RGB = ("red", "green", "blue")
@@ -114,7 +117,7 @@ def test_a_class_map_of_another_program_becomes_a_map(
     assert "weights.safetensors" not in bundle.members
     assert bundle.classes.ids == (1, 2, 3)
     path, brightest = scene(tmp_path / "scene.tif")
-    result = predict(bundle, path, out=tmp_path / "map.tif", backend=engine, probabilities=True)
+    result = predict(bundle, path, out=tmp_path / "map.tif", backend=engine, extras=PROBABILITIES)
     with rasterio.open(result.path) as dataset:
         assert np.array_equal(dataset.read(1), brightest + 1)
     with rasterio.open(tmp_path / "map_prob.tif") as dataset:

@@ -74,9 +74,7 @@ def test_three_engines_give_the_same_features(task: Task, tmp_path: Path) -> Non
     images = noise(3)
     found = {}
     for name in ("torch", "openvino", "onnxruntime"):
-        backend = make_backend(
-            name, bundle, compute=Compute("cpu", "32"), labels_only=False, with_features=True
-        )
+        backend = make_backend(name, bundle, compute=Compute("cpu", "32"), labels_only=False, inner=FEATURES)
         found[name] = answers(backend, images)[FEATURES]
         assert FEATURES not in answers(engine(name, bundle), images), "an output only where it is asked for"
     assert found["torch"].ndim == 2 and len(found["torch"]) == len(images)

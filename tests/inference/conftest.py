@@ -18,8 +18,10 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.inference.backends.backend import Scaling, numpy_buffer
 from eo_dl.inference.batches import Buffer
 from eo_dl.modelspec import (
+    CalibrationSpec,
     ModelSpec,
     NormalizationSpec,
+    PredictionSetsSpec,
     Provenance,
     QuantilesSpec,
     band_specs,
@@ -52,6 +54,8 @@ def _make_bundle(
     trained_on: Sequence[tuple[float, float, float]] = (),
     dtype: str = "float32",
     provenance: Provenance | None = None,
+    calibration: CalibrationSpec | None = None,
+    sets: PredictionSetsSpec | None = None,
 ) -> Bundle:
     named = not bands[0].startswith("band_")
     numbered = enumerate(bands, start=1)
@@ -72,6 +76,8 @@ def _make_bundle(
         thresholds=thresholds or {},
         quantiles=tuple(QuantilesSpec(p02=low, p50=middle, p98=high) for low, middle, high in trained_on),
         provenance=provenance or Provenance(),
+        calibration=calibration,
+        prediction_sets=sets,
     )
     return StandInBundle(Path("stand_in.eodl"), spec)
 

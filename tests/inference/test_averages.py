@@ -28,8 +28,11 @@ from eo_dl.inference.backends.backend import Scaling, numpy_buffer
 from eo_dl.inference.backends.choice import check_alike
 from eo_dl.inference.batches import Buffer
 from eo_dl.inference.chipoptions import ChipOptions
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import load_models, predict
 from eo_dl.modelspec import AnyChip
+
+PROBABILITIES = MapExtras(probabilities=True)
 
 SCALING = Scaling(np.ones(1, np.float32), np.zeros(1, np.float32))
 
@@ -115,7 +118,7 @@ def test_a_network_that_knows_the_answer_still_gives_it(
     truth = np.random.default_rng(2).integers(0, 6, (1, 83, 71)).astype(np.uint8)
     truth[:, :20, 30:] = 255
     scene = write_scene(tmp_path / "scene.tif", truth, nodata=255)
-    result = predict(bundle, scene, out=tmp_path / "map.tif", chip_options=options, probabilities=True)
+    result = predict(bundle, scene, out=tmp_path / "map.tif", chip_options=options, extras=PROBABILITIES)
     with rasterio.open(result.path) as found:
         np.testing.assert_array_equal(found.read(1), truth[0])
 
@@ -132,7 +135,7 @@ def test_a_stopped_blended_run_continues_to_the_same_bytes(
     use_engine(engines["certainty"], two)
     scene = write_scene(tmp_path / "scene.tif", certain)
     options = ChipOptions(blend="hann")
-    whole = predict(two, scene, out=tmp_path / "whole.tif", chip_options=options, probabilities=True)
+    whole = predict(two, scene, out=tmp_path / "whole.tif", chip_options=options, extras=PROBABILITIES)
 
     def stop(done: int, total: int, what: str) -> None:
         if done > total // 2:
@@ -140,8 +143,8 @@ def test_a_stopped_blended_run_continues_to_the_same_bytes(
 
     part = tmp_path / "part.tif"
     with pytest.raises(Cancelled):
-        predict(two, scene, out=part, chip_options=options, probabilities=True, on_progress=stop)
-    result = predict(two, scene, out=part, chip_options=options, probabilities=True)
+        predict(two, scene, out=part, chip_options=options, extras=PROBABILITIES, on_progress=stop)
+    result = predict(two, scene, out=part, chip_options=options, extras=PROBABILITIES)
     assert result.kept > 0
     for name in ("", "_prob"):
         with (

@@ -19,11 +19,14 @@ from eo_dl.errors import BundleError, ConfigError
 from eo_dl.inference.backends.backend import CHANNELS, Scaling, check_raw
 from eo_dl.inference.backends.choice import make_backend
 from eo_dl.inference.backends.torchbackend import TorchBackend
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.networks.compute import Compute
 from eo_dl.tasks import NetworkInputs, load_task
 from eo_dl.tasks.segmentation.codec import SegmentationCodec
+
+PROBABILITIES = MapExtras(probabilities=True)
 
 BANDS = BandSet((Band("red", 1, scale=1e-4), Band("nir", 2, scale=1e-4, offset=-0.1)))
 NORMALIZATION = Normalization((0.2, 0.3), (0.1, 0.2))
@@ -156,7 +159,7 @@ def test_the_same_command_gives_the_same_bytes(
     first, second = (tmp_path / name / "map.tif" for name in "ab")
     for out in (first, second):
         out.parent.mkdir()
-        predict(load_model(unet.path), path, out=out, compute=Compute("cpu"), probabilities=True)
+        predict(load_model(unet.path), path, out=out, compute=Compute("cpu"), extras=PROBABILITIES)
     assert first.read_bytes() == second.read_bytes()
     assert first.with_name("map_prob.tif").read_bytes() == second.with_name("map_prob.tif").read_bytes()
 

@@ -14,6 +14,7 @@ import shapely
 from eo_dl.bundle import Bundle
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import Cancelled, ConfigError
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.inference.shards import assemble_shards, predict_shard
 from eo_dl.io.classmap import open_class_map
@@ -21,6 +22,7 @@ from eo_dl.io.vectorlayers import read_layer
 from eo_dl.postprocessing.cleanup import Cleanup
 from eo_dl.postprocessing.vectorize import vectorize
 
+PROBABILITIES = MapExtras(probabilities=True)
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
 TIDY = Cleanup(sieve_px=3, fill_holes_m2=9, min_area_m2=12)
@@ -60,7 +62,7 @@ def test_raster_and_polygons_are_the_same_clean_map(
     tmp_path: Path, bundle: Bundle, write_scene: Write
 ) -> None:
     scene = write_scene(tmp_path / "scene.tif", drawn())
-    raster = predict(bundle, scene, out=tmp_path / "map.tif", probabilities=True, cleanup=TIDY)
+    raster = predict(bundle, scene, out=tmp_path / "map.tif", extras=PROBABILITIES, cleanup=TIDY)
     assert np.array_equal(ids_of(raster.path), tidied())
     assert {
         "areas below `min_area_m2` that were left out: 1",

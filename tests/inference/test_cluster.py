@@ -13,6 +13,7 @@ from eo_dl.core.daskcluster import run_tasks
 from eo_dl.core.progress import silent
 from eo_dl.errors import Cancelled, WriteError
 from eo_dl.inference.clusterrun import predict_on_cluster
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.inference.rowpieces import rows_folder
 from eo_dl.inference.shards import assemble_shards
@@ -20,6 +21,8 @@ from eo_dl.tasks import load_task
 from tests.inference import clustertasks
 from tests.inference.clustertasks import ShardWithAccident
 from tests.making import NORTH_UP, write_raster
+
+PROBABILITIES = MapExtras(probabilities=True)
 
 HALF_METRE = NORTH_UP @ Affine.scale(0.5)
 NAMES = ("blue", "green", "red", "nir")
@@ -85,13 +88,13 @@ def test_a_stopped_prediction_of_several_scenes_continues_to_the_same_files(
     once, maps = tmp_path / "once", tmp_path / "maps"
     once.mkdir()
     maps.mkdir()
-    predict(model, [scene, other], out=once, backend="torch", probabilities=True)
+    predict(model, [scene, other], out=once, backend="torch", extras=PROBABILITIES)
 
     def stop(done: int, total: int, what: str) -> None:
         if done == 1:
             raise KeyboardInterrupt
 
-    options: dict[str, Any] = {"out": maps, "backend": "torch", "probabilities": True}
+    options: dict[str, Any] = {"out": maps, "backend": "torch", "extras": PROBABILITIES}
     with pytest.raises(Cancelled, match="finished shards are kept"):
         predict_on_cluster(model, [scene, other], cluster="local:1", shards=4, on_progress=stop, **options)
     result = predict_on_cluster(model, [scene, other], cluster="local:1", shards=3, **options)

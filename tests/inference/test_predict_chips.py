@@ -22,12 +22,15 @@ from eo_dl.errors import Cancelled, ConfigError, LabelError, WriteError
 from eo_dl.evaluation.evaluate import evaluate
 from eo_dl.inference.backends.backend import Scaling, numpy_buffer
 from eo_dl.inference.batches import Buffer
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.io.classmap import open_class_map
 from eo_dl.io.rasterwriter import RasterWriter
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.io.vectorlayers import read_layer
 from tests.making import write_polygons
+
+PROBABILITIES = MapExtras(probabilities=True)
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -135,7 +138,7 @@ def test_the_last_squares_are_cut_and_the_raster_keeps_its_place(
 ) -> None:
     ids = _blocks(3, 3)
     scene = write_scene(tmp_path / "scene.tif", _scene(ids, 40, 42), gsd_m=1.0)
-    made = predict(bundle, scene, out=tmp_path / "cells.tif", probabilities=True)
+    made = predict(bundle, scene, out=tmp_path / "cells.tif", extras=PROBABILITIES)
     assert any("6 x 8 px" in note for note in made.notes)
     found = open_class_map(tmp_path / "cells.tif")
     assert found.grid.transform == Affine(16, 0, 500000, 0, -16, 5200000)
@@ -244,7 +247,7 @@ def test_a_stopped_table_goes_on_and_options_of_maps_are_refused(
     with pytest.raises(ConfigError, match="are not georeferenced"):
         predict(bundle, paths, out=tmp_path / "table.gpkg")
     with pytest.raises(ConfigError, match="`probabilities`"):
-        predict(bundle, paths, out=tmp_path / "other.csv", probabilities=True)
+        predict(bundle, paths, out=tmp_path / "other.csv", extras=PROBABILITIES)
     with pytest.raises(ConfigError, match="`aoi`"):
         predict(bundle, paths, out=tmp_path / "other.csv", aoi=tmp_path / "aoi.gpkg")
 

@@ -16,6 +16,7 @@ from eo_dl.core.chipgrid import ChipGrid
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import Cancelled, ConfigError
 from eo_dl.inference.chipoptions import ChipOptions
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.io.vectorlayers import read_layer
 from eo_dl.networks.compute import Compute
@@ -240,7 +241,7 @@ def test_objects_are_no_raster(
             bundle,
             write_scene(tmp_path / "scene.tif", picture(40, 50, [])),
             out=tmp_path / out,
-            probabilities=probabilities,
+            extras=MapExtras(probabilities=probabilities),
         )
 
 

@@ -19,10 +19,13 @@ from eo_dl.bundle import Bundle
 from eo_dl.core.classes import ClassSet
 from eo_dl.errors import BandError, Cancelled, ConfigError, InputError, OutputExistsError, SceneError
 from eo_dl.inference.chipoptions import ChipOptions
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.io.scene import open_scene
 from eo_dl.networks.compute import Compute
 from tests.making import notes_of
+
+PROBABILITIES = MapExtras(probabilities=True)
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
@@ -121,7 +124,7 @@ def test_probabilities_come_back_to_the_quantum(
     truth = np.random.default_rng(5).random((61, 45)).astype(np.float32)
     truth[3:9, 4:7] = np.nan
     scene = write_scene(tmp_path / "scene.tif", truth)
-    result = predict(bundle, scene, out=tmp_path / "map.tif", probabilities=True)
+    result = predict(bundle, scene, out=tmp_path / "map.tif", extras=PROBABILITIES)
     plain = predict(bundle, scene, out=tmp_path / "plain.tif")
     assert np.array_equal(read(result.path), read(plain.path))
     assert result.paths == (tmp_path / "map.tif", tmp_path / "map_prob.tif")
@@ -234,7 +237,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
         bundle,
         scene,
         out=_folder(tmp_path / "a") / f"map{suffix}",
-        probabilities=True,
+        extras=PROBABILITIES,
         compute=Compute(batch_size=1),
     )
     ran = len(engine.batches)
@@ -244,13 +247,13 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
             bundle,
             scene,
             out=out,
-            probabilities=True,
+            extras=PROBABILITIES,
             compute=Compute(batch_size=1),
             on_progress=Stop(after, KeyboardInterrupt()),
         )
     assert not out.exists()
     engine.batches.clear()
-    again = predict(bundle, scene, out=out, probabilities=True, compute=Compute(batch_size=1))
+    again = predict(bundle, scene, out=out, extras=PROBABILITIES, compute=Compute(batch_size=1))
     assert [path.read_bytes() for path in again.paths] == [path.read_bytes() for path in whole.paths]
     assert again.kept + again.chips == whole.chips == ran and len(engine.batches) == ran - again.kept
     assert (again.kept > 0) == (after > 8) and sorted(p.name for p in out.parent.iterdir()) == sorted(

@@ -18,6 +18,7 @@ from eo_dl.errors import ConfigError
 from eo_dl.inference.backends.backend import Scaling
 from eo_dl.inference.backends.choice import make_engine
 from eo_dl.inference.chipoptions import ChipOptions
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.inference.shards import assemble_shards, predict_shard
 from eo_dl.io.outputtags import VALUES_TAG, read_values_tag
@@ -160,7 +161,7 @@ def test_what_values_do_not_have_is_refused(
 ) -> None:
     scene = write_scene(tmp_path / "scene.tif", _heights(40, 40))
     with pytest.raises(ConfigError, match=words):
-        predict(model, scene, out=tmp_path / out, probabilities=wanted)
+        predict(model, scene, out=tmp_path / out, extras=MapExtras(probabilities=wanted))
 
 
 def test_there_is_nothing_to_clean_up_in_values(tmp_path: Path, model: Bundle, write_scene: Write) -> None:

@@ -20,6 +20,7 @@ from eo_dl.core.classes import ClassSet
 from eo_dl.errors import Cancelled, ConfigError, InputError, OutputExistsError, WriteError
 from eo_dl.inference import rowpieces
 from eo_dl.inference.chipoptions import ChipOptions
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.inference.prediction import Prediction
 from eo_dl.inference.rowpieces import rows_folder
@@ -112,16 +113,21 @@ def test_class_maps_are_those_of_one_run(
     scene = write_scene(tmp_path / "scene.tif", pixels, block_px=16)
     once, shards = twice(tmp_path)
     chips = ChipOptions(blend=blend)  # type: ignore[arg-type]  # a parameter of the test
-    predict(bundle, scene, out=once / name, probabilities=probabilities, chip_options=chips)
+    predict(bundle, scene, out=once / name, extras=MapExtras(probabilities=probabilities), chip_options=chips)
     for number in (3, 1, 2):
         out = shards / name
         shard = f"{number}/3"
         done = predict_shard(
-            bundle, scene, shard=shard, out=out, probabilities=probabilities, chip_options=chips
+            bundle,
+            scene,
+            shard=shard,
+            out=out,
+            extras=MapExtras(probabilities=probabilities),
+            chip_options=chips,
         )
         assert done.rows and done.maps == ()
     result = assemble_shards(
-        bundle, scene, out=shards / name, probabilities=probabilities, chip_options=chips
+        bundle, scene, out=shards / name, extras=MapExtras(probabilities=probabilities), chip_options=chips
     )
     assert files(shards) == files(once)
     assert (

@@ -14,10 +14,13 @@ from eo_dl.errors import Cancelled, InputError
 from eo_dl.export.bundlegraph import add_graph
 from eo_dl.inference.backends.onnxbackend import OnnxRuntimeBackend
 from eo_dl.inference.backends.onnxmember import GraphBackend
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.networks.compute import Compute
 from eo_dl.tasks import load_task
 from tests.tinynetworks import BAND_NAMES, BANDS, tiny_bundle
+
+PROBABILITIES = MapExtras(probabilities=True)
 
 # (height, width) of scenes for chips of 32 px: of one chip, of several, and two with too many for a batch.
 SIZES = ((20, 24), (32, 32), (40, 70), (32, 33), (90, 40), (300, 280), (25, 60), (31, 31))
@@ -46,7 +49,7 @@ def sharing(engine: Any, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(
     ("kind", "task", "suffix", "options"),
-    [("echo", "segmentation", ".tif", {"probabilities": True}), ("blobs", "detection", ".gpkg", {})],
+    [("echo", "segmentation", ".tif", {"extras": PROBABILITIES}), ("blobs", "detection", ".gpkg", {})],
 )
 def test_scenes_together_are_the_scenes_one_by_one(
     kind: str,
@@ -108,7 +111,7 @@ def test_a_real_network_gives_the_same_bytes_in_shared_batches(
             out=f"{tmp_path}/{name}/",
             backend="onnxruntime",
             compute=Compute("cpu", batch_size=4),
-            probabilities=True,
+            extras=PROBABILITIES,
         )
     assert files(tmp_path / "together") == files(tmp_path / "alone")
     assert sizes == [1, 2, 1, 2, 1, 4, 3]

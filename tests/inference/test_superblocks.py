@@ -22,6 +22,7 @@ from eo_dl.core.window import Window
 from eo_dl.errors import Cancelled, WriteError
 from eo_dl.inference.batches import cell_groups, group_window
 from eo_dl.inference.chipoptions import ChipOptions
+from eo_dl.inference.mapextras import MapExtras
 from eo_dl.inference.predict import predict
 from eo_dl.inference.shards import assemble_shards, predict_shard
 from eo_dl.inference.superblocks import PixelLayout, SuperBlockReader, SuperBlocks
@@ -29,6 +30,8 @@ from eo_dl.networks.compute import Compute
 
 Make = Callable[..., Bundle]
 Write = Callable[..., Path]
+
+PROBABILITIES = MapExtras(probabilities=True)
 
 
 class Counting:
@@ -127,13 +130,13 @@ class Kind(NamedTuple):
 
 
 KINDS = [
-    Kind("segmentation", "certainty", "map.tif", {"probabilities": True}),
+    Kind("segmentation", "certainty", "map.tif", {"extras": PROBABILITIES}),
     Kind("segmentation", "certainty", "map.gpkg", {}),
     Kind(
         "segmentation",
         "certainty",
         "map.tif",
-        {"probabilities": True, "chip_options": ChipOptions(blend="hann")},
+        {"extras": PROBABILITIES, "chip_options": ChipOptions(blend="hann")},
     ),
     Kind("segmentation", "certainty", "map.tif", {"chip_options": ChipOptions(views=4)}),
     Kind("detection", "blobs", "objects.gpkg", {}),

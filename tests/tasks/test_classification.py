@@ -37,7 +37,7 @@ def _labels(
 
 def _one(labels: PixelLabels, classes: ClassSet = CLASSES, **more: float) -> list[float]:
     rule = ChipClassRule(False, more.pop("min_cover", 0.5))
-    codec = ClassificationCodec(classes, rule, **more)
+    codec = ClassificationCodec(classes, rule, more.get("min_known", 0.0))
     return codec.truth(codec.encode(labels, SIZE, SIZE)).tolist()
 
 

@@ -88,14 +88,23 @@ def test_segmentation_leaves_a_model_that_knows_all_and_pictures(
             "curves.png",
             "preview.png",
             "worst.png",
+            "calibration.png",
             "last.safetensors",
             "report.html",
             "tensorboard",
         )
     }
     page = found.report.read_text()
-    assert page.count("data:image/png;base64,") == 3, "curves, examples, and the largest errors"
-    for text in ("mean IoU, test", "majority class", "roof", found.scores[-1].overall("mean_iou").text()):
+    assert page.count("data:image/png;base64,") == 4, "curves, examples, largest errors, reliability"
+    assert spec.calibration is not None and spec.prediction_sets is not None
+    for text in (
+        "Calibration",
+        "Sets of classes",
+        "mean IoU, test",
+        "majority class",
+        "roof",
+        found.scores[-1].overall("mean_iou").text(),
+    ):
         assert text in page
     assert len(list(csv.DictReader((found.folder / "history.csv").read_text().splitlines()))) == 4
     assert found.model.read("preview.png").startswith(b"\x89PNG")

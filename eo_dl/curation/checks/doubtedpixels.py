@@ -26,6 +26,7 @@ from ...core.pixelpolygons import polygonize
 from ...core.progress import OnProgress
 from ...core.rasterlabels import LabelRaster, RasterLabels
 from ...core.window import Window
+from ...inference.mapextras import MapExtras
 from ...inference.predict import predict
 from ...io.rasterize import burn
 from ...io.scene import Scene, SceneReader, open_scene
@@ -89,7 +90,7 @@ def doubts_of_pixels(
         bundle,
         judged.scenes,
         out=f"{folder}/maps/",
-        probabilities=True,
+        extras=MapExtras(probabilities=True),
         compute=compute,
         on_progress=on_progress,
     )

@@ -121,7 +121,7 @@ class Probe:
         if name not in self._engines:
             try:
                 self._engines[name] = make_backend(
-                    name, self._bundle, compute=self._compute, labels_only=False, with_features=True
+                    name, self._bundle, compute=self._compute, labels_only=False, inner=FEATURES
                 )
             except MissingExtraError as error:
                 raise MissingExtraError(f"{self._bundle.path} has {missing}; {error}") from error

@@ -13,7 +13,9 @@ import numpy as np
 
 from ...core.arraytypes import AnyArray, BoolArray, Float32Array
 from ...core.chipviews import VIEWS, channels_last
+from ...core.rawnames import FEATURE_MAP, FEATURES
 from ...tasks.codecs import VALUES_NAME
+from ...uncertainty.temperature import UNCHANGED, tempered
 from ..batches import Buffer
 from .backend import Backend, Scaling, numpy_buffer
 
@@ -49,13 +51,12 @@ class ViewsBackend:
         answers = _Answers(self._multi_label)
         for view in self._views:
             seen = channels_last(view.apply(pixels))
-            of_view = answers.numbers(
-                self._backend.run(seen, np.ascontiguousarray(view.apply(valid)), scaling)
-            )
+            raw = self._backend.run(seen, np.ascontiguousarray(view.apply(valid)), scaling)
+            of_view = answers.numbers(raw, UNCHANGED)
             if of_view.ndim == 4:  # a map lies in the frame of the view
                 of_view = np.asarray(view.undo(of_view), np.float32)
-            answers.add(of_view)
-        return answers.mean()
+            answers.add(of_view, raw)
+        return answers.mean(UNCHANGED)
 
 
 @dataclass(frozen=True)
@@ -70,10 +71,15 @@ class Member:
     """(C,) its normalization."""
     name: str
     """Hash of its file."""
+    temperature: tuple[float, ...] = UNCHANGED
+    """What calibrates its probabilities."""
 
 
 class EnsembleBackend:
-    """Several models as one, each with its own normalization.
+    """Several models as one, each with its own normalization and calibration.
+
+    The logits that are handed on give the mean of the calibrated probabilities where they are divided by the
+    temperature of the first model, as its codec does.
 
     Args:
         members: The models; the first one's normalization is that of the chips that arrive.
@@ -105,8 +111,8 @@ class EnsembleBackend:
         for member in self._members:
             # An engine that normalizes by itself leaves pixels as they are with a gain of 1.
             raw = member.backend.run(self._renormalized(pixels, valid, member), valid, self._unchanged)
-            answers.add(answers.numbers(raw))
-        return answers.mean()
+            answers.add(answers.numbers(raw, member.temperature), raw)
+        return answers.mean(self._members[0].temperature)
 
     def _renormalized(self, pixels: AnyArray, valid: BoolArray, member: Member) -> AnyArray:
         first = self._members[0]
@@ -125,24 +131,30 @@ class _Answers:
         self._multi_label = multi_label
         self._are_values = False
         self._all: list[Float32Array] = []
+        self._inner: dict[str, AnyArray] = {}
 
-    def numbers(self, raw: Mapping[str, AnyArray]) -> Float32Array:
-        """What can be averaged of one answer."""
+    def numbers(self, raw: Mapping[str, AnyArray], temperature: tuple[float, ...]) -> Float32Array:
+        """What can be averaged of one answer: probabilities at a temperature, or values."""
         self._are_values = VALUES_NAME in raw
         if self._are_values:
             return np.asarray(raw[VALUES_NAME], np.float32)
-        return to_probabilities(raw[LOGITS], self._multi_label)
+        logits = tempered(np.asarray(raw[LOGITS], np.float32), temperature, axis=1)
+        return to_probabilities(logits, self._multi_label)
 
-    def add(self, numbers: Float32Array) -> None:
+    def add(self, numbers: Float32Array, raw: Mapping[str, AnyArray]) -> None:
         """Take the numbers of a view, turned back, or of a model."""
+        if not self._all:  # the first view is the chip as it is
+            self._inner = {name: raw[name] for name in (FEATURES, FEATURE_MAP) if name in raw}
         self._all.append(numbers)
 
-    def mean(self) -> Mapping[str, AnyArray]:
-        """The mean, under the name of the network's own output."""
+    def mean(self, temperature: tuple[float, ...]) -> Mapping[str, AnyArray]:
+        """The mean, under the name of the network's own output: logits that give it at a temperature."""
         mean = np.mean(self._all, axis=0)
         if self._are_values:
-            return {VALUES_NAME: mean}
-        return {LOGITS: to_logits(mean, self._multi_label)}
+            return {VALUES_NAME: mean, **self._inner}
+        undone = [1 / one for one in temperature]
+        logits = tempered(to_logits(mean, self._multi_label), undone, axis=1)
+        return {LOGITS: np.asarray(logits, np.float32), **self._inner}
 
 
 def to_probabilities(logits: AnyArray, multi_label: bool) -> Float32Array:

@@ -26,7 +26,7 @@ BACKENDS: tuple[str, ...] = get_args(BackendName)
 
 
 def make_backend(
-    name: str, bundle: Bundle, *, compute: Compute, labels_only: bool, with_features: bool = False
+    name: str, bundle: Bundle, *, compute: Compute, labels_only: bool, inner: str = ""
 ) -> Backend:
     """The engine of a name, for a model.
 
@@ -38,7 +38,7 @@ def make_backend(
         bundle: The model.
         compute: Device and precision.
         labels_only: True if a class map is wanted and no probabilities.
-        with_features: Also give "features" (N, D), the mean of the last feature map of the backbone.
+        inner: Also give this value inside the network: `FEATURES` or `FEATURE_MAP` of `core.rawnames`.
 
     Raises:
         ConfigError: The name is unknown, or the engine does not run on that device or in that precision.
@@ -50,11 +50,17 @@ def make_backend(
         raise ConfigError(f"`backend` {name!r} is unknown; choose {', '.join(BACKENDS)}")
     chosen = fastest(bundle, compute.device) if name == "auto" else name
     with needs_extra("running a model"):
-        return _MAKERS[chosen](_Wanted(bundle, compute, labels_only, with_features))
+        return _MAKERS[chosen](_Wanted(bundle, compute, labels_only, inner))
 
 
 def make_engine(
-    name: str, bundles: Sequence[Bundle], *, compute: Compute, labels_only: bool, views: int
+    name: str,
+    bundles: Sequence[Bundle],
+    *,
+    compute: Compute,
+    labels_only: bool,
+    views: int,
+    inner: str = "",
 ) -> Backend:
     """One engine for one model or several, which sees each chip in one or several views.
 
@@ -64,13 +70,14 @@ def make_engine(
         compute: Device and precision.
         labels_only: True if a class map is wanted and neither probabilities nor blending.
         views: Flips and turns of each chip: 1, 2, 4 or 8.
+        inner: As for `make_backend`; that of the first model, in the first view.
 
     Raises:
         ConfigError: Also if several views or models are wanted of models that predict objects.
     """
     first = bundles[0]
     if len(bundles) == 1 and views == 1:
-        return make_backend(name, first, compute=compute, labels_only=labels_only)
+        return make_backend(name, first, compute=compute, labels_only=labels_only, inner=inner)
     if first.task.output == OBJECTS:
         raise ConfigError(
             f"{first.path}: predicts objects, for which probabilities cannot be averaged; omit `views` and "
@@ -79,12 +86,13 @@ def make_engine(
     multi_label = first.task.output == CHIPS and first.codec_for(CHIPS).rule.multi_label
     members = []
     for bundle in bundles:
-        engine = make_backend(name, bundle, compute=compute, labels_only=False)
+        of_first = inner if bundle is first else ""
+        engine = make_backend(name, bundle, compute=compute, labels_only=False, inner=of_first)
         if views > 1:
             engine = ViewsBackend(engine, views, multi_label=multi_label)
         mean = np.array(bundle.spec.normalization.mean, np.float32)
         std = np.array(bundle.spec.normalization.std, np.float32)
-        members.append(Member(engine, mean, std, bundle.hash))
+        members.append(Member(engine, mean, std, bundle.hash, bundle.spec.temperature))
     if len(members) == 1:
         return members[0].backend
     return EnsembleBackend(members, multi_label=multi_label)
@@ -125,7 +133,7 @@ class _Wanted:
     bundle: Bundle
     compute: Compute
     labels_only: bool
-    with_features: bool
+    inner: str
 
 
 def fastest(bundle: Bundle, device: str) -> str:
@@ -180,11 +188,11 @@ def _make_torch(wanted: _Wanted) -> Backend:
     device = choose_device(compute.device)
     precision = choose_precision(compute.precision, device, bfloat16=bundle.task.output.bfloat16)
     network = bundle.make_network()
-    if not wanted.with_features:
+    if not wanted.inner:
         return TorchBackend(network, device, precision, wanted.labels_only)
     from ...networks.featureoutput import WithFeatures  # lazy: imports torch
 
-    return TorchBackend(WithFeatures(network), device, precision, wanted.labels_only)
+    return TorchBackend(WithFeatures(network, wanted.inner), device, precision, wanted.labels_only)
 
 
 def _make_openvino(wanted: _Wanted) -> Backend:
@@ -195,14 +203,12 @@ def _make_openvino(wanted: _Wanted) -> Backend:
             f"`device` {wanted.compute.device}: OpenVINO runs on the CPU here; choose cpu, or `backend` torch"
         )
     compute = wanted.compute
-    return OpenVinoBackend(wanted.bundle, compute.precision, with_features=wanted.with_features)
+    return OpenVinoBackend(wanted.bundle, compute.precision, inner=wanted.inner)
 
 
 def _make_onnxruntime(wanted: _Wanted) -> Backend:
     compute = wanted.compute
-    return OnnxRuntimeBackend(
-        wanted.bundle, compute.precision, compute.device, with_features=wanted.with_features
-    )
+    return OnnxRuntimeBackend(wanted.bundle, compute.precision, compute.device, inner=wanted.inner)
 
 
 _MAKERS: dict[str, Callable[[_Wanted], Backend]] = {

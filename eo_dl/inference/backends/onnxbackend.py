@@ -23,7 +23,7 @@ class OnnxRuntimeBackend(GraphBackend):
         precision: "auto" or "32".
         device: "cpu", "cuda" or "cuda:N", which need the package onnxruntime-gpu, or "auto": the first GPU if
             that package is installed, else the CPU.
-        with_features: Also give the backbone's features.
+        inner: Also give this value of the graph (`core.rawnames`).
 
     Raises:
         BundleError: The bundle holds no graph, or ONNX Runtime cannot run it.
@@ -31,7 +31,7 @@ class OnnxRuntimeBackend(GraphBackend):
         ConfigError: Another precision was requested.
     """
 
-    def __init__(self, bundle: Bundle, precision: str, device: str, *, with_features: bool = False) -> None:
+    def __init__(self, bundle: Bundle, precision: str, device: str, *, inner: str = "") -> None:
         import onnxruntime  # lazy: loaded when a model runs
 
         if precision not in ("auto", "32"):
@@ -47,7 +47,7 @@ class OnnxRuntimeBackend(GraphBackend):
         provider: tuple[str, dict[str, str]] = ("CPUExecutionProvider", {})
         if self._device != "cpu":
             provider = (_CUDA, {"device_id": self._device.partition(":")[2] or "0"})
-        graph = onnx_graph(bundle, with_features=with_features)
+        graph = onnx_graph(bundle, inner=inner)
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         except Exception as error:  # its errors share no public base class

@@ -10,18 +10,18 @@ import numpy as np
 from ...bundle import ONNX, Bundle
 from ...core.arraytypes import AnyArray, BoolArray
 from ...core.onnxcheck import names_other_files
-from ...core.rawnames import FEATURES
+from ...core.rawnames import FEATURE_MAP, FEATURES
 from ...errors import BundleError, ConfigError
 from ..batches import Buffer
 from .backend import Scaling, numpy_buffer
 
 
-def onnx_graph(bundle: Bundle, *, with_features: bool = False) -> bytes:
+def onnx_graph(bundle: Bundle, *, inner: str = "") -> bytes:
     """The bundle's `model.onnx`.
 
     Args:
         bundle: The model.
-        with_features: Make the backbone's features an output.
+        inner: `FEATURES` or `FEATURE_MAP`: make that an output, too.
 
     Raises:
         BundleError: It has none, it is damaged or names other files, or it computes no features.
@@ -33,14 +33,14 @@ def onnx_graph(bundle: Bundle, *, with_features: bool = False) -> bytes:
         )
     graph = bundle.read(ONNX)
     _check_graph(graph, str(bundle.path))
-    if not with_features:
+    if not inner:
         return graph
-    if not _computes_features(graph):
+    if not _computes(graph, inner):
         raise BundleError(
-            f"{bundle.path}: its {ONNX} gives no features by which chips could be compared; write it again "
-            f"where torch is installed, with eo-dl model export {bundle.path}"
+            f"{bundle.path}: its {ONNX} gives no features by which {_COMPARED[inner]} could be compared; "
+            f"write it again where torch is installed, with eo-dl model export {bundle.path}"
         )
-    return graph + _FEATURES_OUTPUT
+    return graph + _output_of(inner)
 
 
 def _check_graph(graph: bytes, source: str) -> None:
@@ -69,7 +69,10 @@ def check_precision(bundle: Bundle, precision: str) -> None:
 
 def gives_features(bundle: Bundle) -> bool:
     """True if the bundle holds a graph that computes the backbone's features."""
-    return ONNX in bundle.members and _computes_features(bundle.read(ONNX))
+    return ONNX in bundle.members and _computes(bundle.read(ONNX), FEATURES)
+
+
+_COMPARED = {FEATURES: "chips", FEATURE_MAP: "ground"}
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -80,13 +83,17 @@ def _field(number: int, content: bytes) -> bytes:
 # ONNX files are protocol buffers: messages that follow each other in one file are merged, so an output is
 # added by appending it, without the package onnx. Numbers of the fields are those of onnx.proto3.
 _FLOAT_TENSOR = _field(1, bytes([1 << 3, 1]))  # TypeProto.tensor_type with elem_type FLOAT
-_FEATURES_VALUE = _field(1, FEATURES.encode()) + _field(2, _FLOAT_TENSOR)  # ValueInfoProto: name, type
-_FEATURES_OUTPUT = _field(7, _field(12, _FEATURES_VALUE))  # ModelProto.graph, GraphProto.output
 
 
-def _computes_features(graph: bytes) -> bool:
+def _output_of(name: str) -> bytes:
+    """What makes an inner value of a graph one of its outputs."""
+    value = _field(1, name.encode()) + _field(2, _FLOAT_TENSOR)  # ValueInfoProto: name, type
+    return _field(7, _field(12, value))  # ModelProto.graph, GraphProto.output
+
+
+def _computes(graph: bytes, name: str) -> bool:
     """True if a node has an output of that name."""
-    return _field(2, FEATURES.encode()) in graph  # NodeProto.output
+    return _field(2, name.encode()) in graph  # NodeProto.output
 
 
 class GraphBackend(ABC):

@@ -23,7 +23,7 @@ class OpenVinoBackend(GraphBackend):
     Args:
         bundle: The model.
         precision: "auto", "32" or "bf16".
-        with_features: Also give the backbone's features.
+        inner: Also give this value of the graph (`core.rawnames`).
 
     Raises:
         BundleError: The bundle holds no graph, or OpenVINO cannot run it.
@@ -32,13 +32,13 @@ class OpenVinoBackend(GraphBackend):
 
     shares_batches = False
 
-    def __init__(self, bundle: Bundle, precision: str, *, with_features: bool = False) -> None:
+    def __init__(self, bundle: Bundle, precision: str, *, inner: str = "") -> None:
         import openvino  # lazy: loaded when a model runs
 
         self._openvino = openvino
         self._core = openvino.Core()
         self._precision = self._chosen(precision, bundle)
-        content = onnx_graph(bundle, with_features=with_features)
+        content = onnx_graph(bundle, inner=inner)
         try:
             graph = self._core.read_model(io.BytesIO(content))
         except RuntimeError as error:

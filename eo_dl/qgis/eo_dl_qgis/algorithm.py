@@ -269,6 +269,7 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
             results = loading.Results(self._out, self._entry.title, provenance, self._origin())
             parts = [str(part["output"]) for part in result.get("parts") or []]
             loads = tuple(Load(_as_format(part)) for part in parts) or self._entry.loads
+            loads += tuple(Load(_as_format(str(result[name]))) for name in _BESIDE if result.get(name))
             loading.schedule(loads, results, context)
         self._result = result
         return self._outputs(result)
@@ -322,6 +323,10 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
 
     def tr(self, text):
         return QCoreApplication.translate("eo_dl", text)
+
+
+# What `predict` may write beside a map.
+_BESIDE = ("probabilities", "certainty", "sets", "applicability")
 
 
 def _is_empty(parameters, *names):

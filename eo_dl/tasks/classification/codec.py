@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ...core.chiprules import ChipClassRule
 from ...core.classes import ClassSet
 from ...core.pixellabels import PixelLabels
 from ...labels.classcover import class_covers
+from ...uncertainty.temperature import UNCHANGED, tempered
 from ..codecs import RawArrays
 
 
@@ -25,6 +27,13 @@ class ClassificationCodec:
     """Which classes a chip has, given what covers it."""
     min_known: float = 0.0
     """The classes of a chip of which a smaller share is known count as unknown."""
+    temperature: tuple[float, ...] = UNCHANGED
+    """What logits are divided by to give probabilities: one number, or one per class where a chip may have
+    several."""
+
+    def calibrated(self, temperature: Sequence[float]) -> ClassificationCodec:
+        """The codec with other temperatures."""
+        return replace(self, temperature=tuple(temperature))
 
     def encode(self, labels: PixelLabels, height: int, width: int) -> ChipTarget:
         """1 for the chip's classes, 0 for the others; all NaN where they are unknown."""
@@ -35,7 +44,7 @@ class ClassificationCodec:
 
     def decode(self, raw: RawArrays) -> Float32Array:
         """(K,) probabilities, which sum to 1 where a chip has one class."""
-        logits = np.asarray(raw["logits"], np.float64)
+        logits = tempered(np.asarray(raw["logits"], np.float64), self.temperature)
         if self.rule.multi_label:
             # The sigmoid, without overflow.
             return np.asarray(0.5 * (1 + np.tanh(logits / 2)), np.float32)

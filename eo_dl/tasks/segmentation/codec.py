@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ...core.arraytypes import AnyArray, Float32Array, UInt8Array
 from ...core.classes import IGNORE_ID, ClassSet
 from ...core.pixellabels import PixelLabels
 from ...labels.classcover import class_mask
+from ...uncertainty.temperature import UNCHANGED, tempered
 from ..codecs import RawArrays
 
 
@@ -25,6 +27,12 @@ class SegmentationCodec:
 
     classes: ClassSet
     """Classes in channel order."""
+    temperature: tuple[float, ...] = UNCHANGED
+    """What logits are divided by to give probabilities: one number."""
+
+    def calibrated(self, temperature: Sequence[float]) -> SegmentationCodec:
+        """The codec with another temperature. Class maps stay as they are."""
+        return replace(self, temperature=tuple(temperature))
 
     def encode(self, labels: PixelLabels, height: int, width: int) -> MaskTarget:
         """Channel numbers, 255 where the class is unknown (outside `annotated`, ignored, none of ours).
@@ -38,7 +46,7 @@ class SegmentationCodec:
 
     def decode(self, raw: RawArrays) -> Float32Array:
         """(K, H, W) probabilities."""
-        logits = np.ascontiguousarray(raw["logits"], np.float32)
+        logits = tempered(np.ascontiguousarray(raw["logits"], np.float32), self.temperature)
         powers: Float32Array = np.exp(logits - logits.max(0))
         powers /= powers.sum(0)
         return powers

@@ -23,8 +23,17 @@ from ..setup.loading import fixed_batches
 from ..setup.runsetup import RunSetup
 from ..setup.taskdata import TaskData
 from .baselines import FIT_CHIPS, Baseline, fit_baselines
+from .calibrate import Calibration, Calibrator
 from .preview import PreviewRow, chips_to_show, draw_preview
-from .scoring import ChipScoring, DecodedChip, object_pairs, predict_chips, score_chips
+from .scoring import (
+    ChipScoring,
+    DecodedChip,
+    RawChip,
+    answer_chips,
+    object_pairs,
+    predict_chips,
+    score_chips,
+)
 from .thresholds import best_suppression
 from .worstchips import WorstChips
 
@@ -51,6 +60,8 @@ class Verdict:
     """The validation chips with most to see (train chips where there is no validation split)."""
     worst: tuple[PreviewRow, ...]
     """The validation chips with the largest errors, worst first."""
+    calibration: Calibration | None = None
+    """What makes its probabilities mean shares; None without validation blocks."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,7 @@ class Judge:
         task, scored = self._data.task, [split for split in splits if self._data.records[split]]
         log.info("scoring the network on the %s chips", " and ".join(scored))
         threshold, suppression = None, None
+        calibrator = Calibrator(self._data)
         held: dict[str, list[DecodedChip]] = {}
         if task.output == OBJECTS and self._data.codec_for(OBJECTS).one_object is not None:
             threshold = 0.0  # the network itself decides whether a chip holds an object
@@ -91,7 +103,13 @@ class Judge:
         shown: dict[str, DecodedChip] = {}
         scores = []
         for split in scored:
-            chips: Iterable[DecodedChip] = held.get(split) or self._suppressed(network, split, suppression)
+            chips: Iterable[DecodedChip] = held.get(split, ())
+            if task.output == OBJECTS:
+                chips = chips or self._suppressed(network, split, suppression)
+                chips = calibrator.watch_objects(split, chips)
+            else:
+                answers = calibrator.watch(split, self._answers(network, split))
+                chips = (chip.decoded(self._data.codec) for chip in answers)
             if split == "val":
                 chips = worst.watch(self._note_shown(chips, shown))
             scores.append(score_chips(NETWORK, split, chips, self._new_scoring(threshold)))
@@ -102,6 +120,7 @@ class Judge:
             suppression=suppression,
             preview=self._preview(network, shown, threshold, suppression),
             worst=self._worst_rows(worst),
+            calibration=calibrator.calibration(),
         )
 
     def picture(self, network: TaskNetwork) -> UInt8Array:
@@ -127,10 +146,14 @@ class Judge:
         windows = [(record.scene_index, record.window) for record in records]
         return [dataset[index] for index in chips_to_show(truths, windows)]
 
-    def _decode(self, network: TaskNetwork, split: str) -> Iterator[DecodedChip]:
+    def _answers(self, network: TaskNetwork, split: str) -> Iterator[RawChip]:
         setup, data = self.setup, self._data
         with closing(fixed_batches(data.dataset(split), data.batch_size, setup.workers)) as batches:
-            yield from predict_chips(network, batches, data.codec, setup.device, setup.precision)
+            yield from answer_chips(network, batches, setup.device, setup.precision)
+
+    def _decode(self, network: TaskNetwork, split: str) -> Iterator[DecodedChip]:
+        for chip in self._answers(network, split):
+            yield chip.decoded(self._data.codec)
 
     def _suppressed(
         self, network: TaskNetwork, split: str, suppression: Suppression | None

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ...chips.dataset import Batch
-from ...core.arrays import Objects
+from ...core.arrays import Objects, Target
 from ...core.arraytypes import AnyArray
 from ...mosaic.suppress import Suppression
 from ...networks.device import autocast
@@ -43,23 +43,47 @@ class DecodedChip:
         return replace(self, predicted=self.predicted.take(self.predicted.scores >= threshold))
 
 
+@dataclass(frozen=True)
+class RawChip:
+    """What a network answers for one chip, beside the target."""
+
+    chip_id: str
+    raw: RawArrays
+    target: Target
+
+    def decoded(self, codec: Codec) -> DecodedChip:
+        """The chip in the form that scorers compare."""
+        return DecodedChip(self.chip_id, codec.answer(self.raw), codec.truth(self.target))
+
+
 def decode_batch(raw: Mapping[str, torch.Tensor], batch: Batch, codec: Codec) -> Iterator[DecodedChip]:
     """The chips of one batch, from the network's raw outputs (N, ...)."""
+    for chip in _raw_chips(raw, batch):
+        yield chip.decoded(codec)
+
+
+def _raw_chips(raw: Mapping[str, torch.Tensor], batch: Batch) -> Iterator[RawChip]:
     arrays = {name: _to_numpy(tensor) for name, tensor in raw.items()}
     for index, (chip_id, target) in enumerate(zip(batch.chip_ids, batch.targets, strict=True)):
-        raw_chip: RawArrays = {name: array[index] for name, array in arrays.items()}
-        yield DecodedChip(chip_id, codec.answer(raw_chip), codec.truth(target))
+        yield RawChip(chip_id, {name: array[index] for name, array in arrays.items()}, target)
 
 
 def predict_chips(
     network: TaskNetwork, batches: Iterable[Batch], codec: Codec, device: torch.device, precision: str
 ) -> Iterator[DecodedChip]:
-    """The chips of some batches, predicted and decoded one batch at a time.
+    """The chips of some batches, predicted and decoded one batch at a time; as `answer_chips`."""
+    for chip in answer_chips(network, batches, device, precision):
+        yield chip.decoded(codec)
+
+
+def answer_chips(
+    network: TaskNetwork, batches: Iterable[Batch], device: torch.device, precision: str
+) -> Iterator[RawChip]:
+    """What a network answers for the chips of some batches, one batch at a time.
 
     Args:
         network: On `device`; it is put into eval mode.
         batches: Chips and their targets.
-        codec: The task's.
         device: Where the network computes.
         precision: "32", "bf16" or "16".
     """
@@ -68,7 +92,7 @@ def predict_chips(
         images = batch.images.to(device).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), autocast(device, precision):
             raw = network(images)
-        yield from decode_batch(raw, batch, codec)
+        yield from _raw_chips(raw, batch)
 
 
 def score_chips(name: str, split: str, chips: Iterable[DecodedChip], scoring: ChipScoring) -> SplitScores:

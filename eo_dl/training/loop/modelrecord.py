@@ -20,7 +20,7 @@ def model_spec(name: str, data: TaskData, verdict: Verdict) -> ModelSpec:
         data: What it was trained on.
         verdict: Its scores and its threshold.
     """
-    chips = data.chips
+    chips, calibration = data.chips, verdict.calibration
     scores: list[ScoreSpec] = []
     for split_scores in verdict.scores:
         scores += split_scores.specs()
@@ -37,6 +37,8 @@ def model_spec(name: str, data: TaskData, verdict: Verdict) -> ModelSpec:
         normalization=NormalizationSpec(mean=data.normalization.mean, std=data.normalization.std),
         quantiles=train_quantiles(data),
         thresholds=_thresholds(verdict),
+        calibration=None if calibration is None else calibration.spec(),
+        prediction_sets=None if calibration is None else calibration.sets,
         scores=tuple(scores),
     )
 

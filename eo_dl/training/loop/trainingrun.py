@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import safetensors.torch
 import torch
 
-from ...bundle import ONNX, save_bundle
+from ...bundle import APPLICABILITY, ONNX, save_bundle
 from ...core.progress import OnProgress, silent
 from ...errors import Cancelled, TrainingError
 from ...io.atomic import atomic_file, write_bytes
@@ -173,8 +173,10 @@ class TrainingRun:
         network.to(self.setup.device)
 
     def _write(self, network: TaskNetwork, state: RunState, unfinished: str = "") -> TrainingResult:
+        from ..judging.calibrate import calibration_diagram
         from ..judging.judge import Judge
         from ..judging.preview import draw_preview
+        from ..judging.trainedfeatures import trained_features
         from ..record.modelgraph import model_graph
         from .modelrecord import model_spec
 
@@ -188,19 +190,31 @@ class TrainingRun:
         write_bytes(self.folder.path / "preview.png", preview)
         if verdict.worst:
             write_bytes(self.folder.path / "worst.png", draw_preview(verdict.worst, data.classes))
+        if verdict.calibration is not None:
+            diagram = calibration_diagram(verdict.calibration, data.classes)
+            write_bytes(self.folder.path / "calibration.png", diagram)
         notes = data.notes
         if network.weights_report is not None:
             notes += (network.weights_report.describe(),)
         origin = provenance(data, state, verdict.baselines, notes)
         origin = origin.model_copy(update={"unfinished": unfinished})
         spec = model_spec(self.folder.out.stem, data, verdict)
+        features = None if unfinished else trained_features(network, self.setup)
         exported = model_graph(network, data)
         extra = {"config.yaml": self.folder.config_yaml()}
         if exported.graph is not None:
             extra[ONNX] = exported.graph
+        if features is not None:
+            extra[APPLICABILITY] = features.content
         bundle = save_bundle(
             self.folder.out,
-            spec.model_copy(update={"provenance": origin, "any_chip": exported.any_chip}),
+            spec.model_copy(
+                update={
+                    "provenance": origin,
+                    "any_chip": exported.any_chip,
+                    "applicability": None if features is None else features.spec,
+                }
+            ),
             _weights(network),
             preview=preview,
             extra=extra,
@@ -226,6 +240,7 @@ class TrainingRun:
             "curves.png": "Course of the training",
             "preview.png": "Examples from ground that was held out",
             "worst.png": "The largest errors on the validation split",
+            "calibration.png": "Reliability: how often what is said to be likely comes true",
         }
         pictures = {}
         for name, caption in captions.items():

@@ -6,6 +6,15 @@ from collections.abc import Mapping
 from html import escape
 
 from ...core.htmlpage import html_figure, html_row, html_table, note_list, page_head
+from ...modelcard import (
+    CALIBRATION_HEADER,
+    COVERAGE_HEADER,
+    applicability_text,
+    calibration_rows,
+    calibration_text,
+    coverage_rows,
+    sets_text,
+)
 from ...scores.score import score_title
 from ...scores.scorecards import score_cards
 from .results import SplitScores, TrainingResult
@@ -13,6 +22,12 @@ from .results import SplitScores, TrainingResult
 _MEANING = (
     "Scores on ground that the model was not trained on. On the validation split (val) the best epoch was "
     "chosen; the test split (test) was only looked at once, at the end. In brackets: the 95 % interval."
+)
+
+_CALIBRATION_MEANING = (
+    "The calibration error is the mean difference between a probability and how often it came true: with "
+    "0.05, of 100 pixels said to be 80 % likely about 75 or 85 are right. The calibration was fitted to the "
+    "validation blocks (val), so the test blocks (test) are the honest judges of it."
 )
 
 
@@ -31,6 +46,8 @@ def training_page(result: TrainingResult, pictures: Mapping[str, bytes]) -> str:
         _cards(result),
         _baselines(result),
         *(html_figure(caption, picture) for caption, picture in pictures.items()),
+        _calibration(result),
+        _applicability(result),
         _overall(result),
         *(_classes(scores) for scores in result.scores[-1:]),
         note_list(result.notes),
@@ -64,6 +81,35 @@ def _baselines(result: TrainingResult) -> str:
         rows.append(html_row([escape(cell) for cell in cells]))
     header = ("", "split", escape(score_title(result.primary)), "this model is ahead by")
     return f"<h2>Simple baselines</h2>{html_table(header, rows)}"
+
+
+def _calibration(result: TrainingResult) -> str:
+    """What the probabilities mean, and how far off they were before."""
+    calibration = result.model.spec.calibration
+    if calibration is None:
+        return ""
+    rows = [html_row([escape(cell) for cell in row]) for row in calibration_rows(calibration)]
+    table = html_table([escape(cell) for cell in CALIBRATION_HEADER], rows)
+    text = f"{escape(calibration_text(calibration))} {_CALIBRATION_MEANING}"
+    return f"<h2>Calibration</h2><p class='what'>{text}</p>{table}{_sets(result)}"
+
+
+def _applicability(result: TrainingResult) -> str:
+    applicability = result.model.spec.applicability
+    if applicability is None:
+        return ""
+    text = escape(applicability_text(applicability))
+    return f"<h2>Where the model may be used</h2><p class='what'>{text}</p>"
+
+
+def _sets(result: TrainingResult) -> str:
+    """How often sets of classes hold the true one."""
+    sets = result.model.spec.prediction_sets
+    if sets is None:
+        return ""
+    rows = [html_row([escape(cell) for cell in row]) for row in coverage_rows(sets)]
+    table = html_table([escape(cell) for cell in COVERAGE_HEADER], rows)
+    return f"<h2>Sets of classes</h2><p class='what'>{escape(sets_text(sets))}</p>{table}"
 
 
 def _overall(result: TrainingResult) -> str:
