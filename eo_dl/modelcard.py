@@ -184,7 +184,7 @@ def applicability_text(applicability: ApplicabilitySpec) -> str:
     """What a model keeps of its training ground, in words."""
     known = applicability
     text = (
-        f"Scenes can be compared with the training ground (`--applicability`): the model keeps {known.core} "
+        f"Scenes can be compared with the training ground: the model keeps {known.core} "
         f"of {known.samples} training samples of {known.cell_px} px from {known.blocks} blocks "
         f"({known.kilobytes:g} kB); ground is outside beyond a dissimilarity index of {known.index:.3g}."
     )
@@ -210,7 +210,7 @@ def sets_text(sets: PredictionSetsSpec) -> str:
     fewest, most = min(sets.blocks), max(sets.blocks)
     blocks = f"{fewest}" if fewest == most else f"{fewest} to {most}"
     return (
-        f"Sets of classes (`--set-coverage`) come from {blocks} validation blocks per class, enough for a "
+        f"Sets of classes come from {blocks} validation blocks per class, enough for a "
         f"coverage of {most / (most + 1):.2f} at most. Blocks of ground, not pixels, were taken as "
         "exchangeable: the promise is about new blocks like these."
     )

@@ -36,7 +36,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True)
-class Measured:
+class KeptClaims:
     """How well claims are kept on one split."""
 
     before: Reliability
@@ -57,7 +57,7 @@ class Calibration:
     """Pixels, chips or objects that it was fitted to."""
     blocks: int
     """Blocks of ground in which they lie."""
-    measured: Mapping[str, Measured] = field(default_factory=dict)
+    measured: Mapping[str, KeptClaims] = field(default_factory=dict)
     """By split."""
     sets: PredictionSetsSpec | None = None
     """From which sets of classes are made; None for objects and where a chip may have several classes."""
@@ -135,7 +135,7 @@ class Calibrator:
         else:
             temperature = (fit_temperature(sample.logits, sample.truth),)
         measured = {
-            split: Measured(self._class_claims(logits, (1.0,)), self._class_claims(logits, temperature))
+            split: KeptClaims(self._class_claims(logits, (1.0,)), self._class_claims(logits, temperature))
             for split, logits in self._logits.items()
             if len(logits)
         }
@@ -174,7 +174,7 @@ class Calibrator:
             return None
         precision = fit_precision(hits.scores, hits.right)
         measured = {
-            split: Measured(
+            split: KeptClaims(
                 self._object_claims(found, found.scores),
                 self._object_claims(found, precision.of(found.scores)),
             )
