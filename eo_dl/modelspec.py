@@ -444,6 +444,11 @@ def read_spec(text: bytes, source: str) -> ModelSpec:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "model.json"
+        if first["type"] == "extra_forbidden":
+            raise BundleError(
+                f"{source}: model.json has the entry {place}, which this version of eo_dl does not know; "
+                "a newer version wrote it (update eo_dl) or it was edited"
+            ) from error
         raise BundleError(
             f"{source}: model.json is not valid at {place}: {first['msg']}; the file is damaged or was "
             "edited, train it again"

@@ -210,7 +210,7 @@ def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
         (_edited("chip_px", 10), "a margin of 8 px leaves nothing"),
         (_edited("gsd_m", None), None),
         (_edited("classes", None), "not valid at classes"),
-        (_edited("surprise", 1), "not valid at surprise"),
+        (_edited("surprise", 1), "has the entry surprise, which this version.*update eo_dl"),
         (_edited("normalization", {"mean": [0.0], "std": [1.0]}), "one mean and std a band"),
         (
             _edited("normalization", {"mean": [0.0, 0.0], "std": [1.0, 0.0]}),
