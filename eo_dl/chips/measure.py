@@ -281,7 +281,7 @@ def _measure_span(
         measured.append(
             Measured(
                 candidate=candidate,
-                valid_share=float(chip.valid.mean()),
+                valid_share=np.count_nonzero(chip.valid) / chip.valid.size,
                 class_shares=_class_shares(chip_mask, truth.labels.classes),
                 object_counts=owned_counts(labels, in_frame),
                 tally=tally_bands(chip.pixels, chip.valid, chip.bands, sample_px),

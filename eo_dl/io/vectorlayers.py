@@ -15,7 +15,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas
 import numpy as np
@@ -39,6 +39,9 @@ from .layermerge import add_layers
 from .polygontable import PolygonTable
 from .qgisstyles import GeometryKind, add_layer_styles, categories_qml
 from .rasterwriter import write_style
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _STYLE_LAYER = "layer_styles"
 # A GeoPackage needs a date of last change; with a fixed one, the same result has the same bytes.
@@ -362,14 +365,14 @@ def _layer_bytes(
 
     `options` are those that both functions of pyogrio have.
     """
-    buffer = io.BytesIO()
+    file = _FileInOneWrite()
     if not isinstance(features, PolygonTable):
-        pyogrio.write_dataframe(_writable(features), buffer, geometry_type=geometry_type, **options)
-        return buffer.getbuffer()
+        pyogrio.write_dataframe(_writable(features), file, geometry_type=geometry_type, **options)
+        return file.content
     crs = CRS(_NO_CRS if features.crs is None else features.crs.to_wkt())
     epsg = crs.to_epsg()
     pyogrio.raw.write(
-        buffer,
+        file,
         features.outlines,
         list(features.columns.values()),
         list(features.columns),
@@ -377,7 +380,20 @@ def _layer_bytes(
         geometry_type=geometry_type,
         **options,
     )
-    return buffer.getbuffer()
+    return file.content
+
+
+class _FileInOneWrite(io.BytesIO):
+    """What pyogrio writes a file into: in one write, whose bytes are kept instead of copied once more."""
+
+    content = memoryview(b"")
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Keep the file."""
+        if self.content:
+            raise ValueError("the file came in several pieces")
+        self.content = memoryview(data)
+        return len(self.content)
 
 
 def _parquet(target: Path, frame: geopandas.GeoDataFrame) -> memoryview:
