@@ -124,8 +124,8 @@ def tally_values(planes: Float32Array, sample_px: int) -> BandTally:
 def _moments(stored: AnyArray) -> tuple[Float64Array, Float64Array]:
     """Mean and sum of squared distances from it, per band of (C, N) values.
 
-    Slabs of values stay in the processor's cache as float64; they are merged by the rule of Chan, Golub and
-    LeVeque (1979). The whole chip as float64 would be fresh memory every time, which costs more than the sums.
+    Slabs of values stay in the processor's cache as float64 (the whole chip would be fresh memory every time,
+    which costs more than the sums) and are merged by the rule of Chan, Golub and LeVeque (1979).
     """
     bands, count = stored.shape
     slab, ones = np.empty((bands, min(count, _SLAB))), np.ones(min(count, _SLAB))
