@@ -43,6 +43,7 @@ COMMANDS = {
     "predict": "Predict a map of a scene.",
     "evaluate": "Score a map against a reference.",
     "compare": "Two maps or models on the same ground, with intervals.",
+    "stress": "A model on altered copies of a scene.",
     "sample": "Draw places of a map to interpret, for its accuracy.",
     "assess": "Accuracy and areas from an interpreted sample.",
     "vectorize": "Convert a class map to polygons.",

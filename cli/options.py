@@ -10,37 +10,37 @@ flags of reporting and hands the command its `Reporter`:
 Flags and the commands that use them (a test compares):
 
 scenes -> scene_options
-    -b, --bands     inspect, tile, map, predict, compare, labels check, labels queue, labels weak
-    --nodata        inspect, tile, map, predict, compare, labels queue, labels weak
-    --crs           inspect, tile, map, predict, compare, labels check, labels queue, labels start,
+    -b, --bands     inspect, tile, map, predict, compare, stress, labels check, labels queue, labels weak
+    --nodata        inspect, tile, map, predict, compare, stress, labels queue, labels weak
+    --crs           inspect, tile, map, predict, compare, stress, labels check, labels queue, labels start,
                     labels weak
     --scale         predict, labels queue
     --offset        predict, labels queue
     --valid         inspect, tile, map, predict
     --mask          inspect, tile, map, predict, labels check, labels queue, labels weak
     --derive        inspect, tile, map
-    --trust-vrt     inspect, tile, map, train, retrain, predict, evaluate, compare, labels check,
+    --trust-vrt     inspect, tile, map, train, retrain, predict, evaluate, compare, stress, labels check,
                     labels export, labels queue, labels start, labels weak
     --allow-remote  inspect, tile, map, train, retrain, predict, evaluate, compare, labels check,
                     labels export, labels queue
     --force         tile, map, predict, labels check, labels queue
 
 labels -> label_options
-    --class-field   inspect, tile, map, retrain, evaluate, sample, compare, labels check,
+    --class-field   inspect, tile, map, retrain, evaluate, sample, compare, stress, labels check,
                     labels convert, labels export, labels merge, labels queue, labels status
-    --classes       tile, map, retrain, evaluate, compare, labels check, labels convert, labels import
+    --classes       tile, map, retrain, evaluate, compare, stress, labels check, labels convert, labels import
     --values        tile, map, evaluate
-    --layer         inspect, tile, map, retrain, evaluate, sample, compare, labels check,
+    --layer         inspect, tile, map, retrain, evaluate, sample, compare, stress, labels check,
                     labels convert, labels export, labels merge, labels queue, labels status
-    --where         inspect, tile, map, evaluate, compare, labels check, labels convert
-    --label-crs     inspect, tile, map, evaluate, compare, labels check, labels convert
-    --buffer-m      tile, map, evaluate, compare, labels check
-    --annotated     tile, map, evaluate, compare, labels check
+    --where         inspect, tile, map, evaluate, compare, stress, labels check, labels convert
+    --label-crs     inspect, tile, map, evaluate, compare, stress, labels check, labels convert
+    --buffer-m      tile, map, evaluate, compare, stress, labels check
+    --annotated     tile, map, evaluate, compare, stress, labels check
     --unlabelled    tile, map
-    --format        tile, map, evaluate, compare, labels check, labels import
-    --voc-origin    tile, map, evaluate, compare, labels check, labels convert, labels import
-    --crowds        tile, map, evaluate, compare, labels check, labels convert, labels import
-    --accept-shift  tile, map, evaluate, compare, labels check, labels convert
+    --format        tile, map, evaluate, compare, stress, labels check, labels import
+    --voc-origin    tile, map, evaluate, compare, stress, labels check, labels convert, labels import
+    --crowds        tile, map, evaluate, compare, stress, labels check, labels convert, labels import
+    --accept-shift  tile, map, evaluate, compare, stress, labels check, labels convert
 
 sampling -> sampling
     --sampling, --count, --overlap, --keep-empty, --add-empty, --min-valid
@@ -64,9 +64,9 @@ cleanup -> cleanup
     --min-score, --sieve, --fill-holes, --min-area, --simplify, --smooth, --regularize
                     predict, vectorize, diff
 
-Alone: --drop-dead-bands (inspect, tile), --gsd and --colors (tile, map), --iou, --chips, --split and
---class-map (evaluate, compare), --aoi, -j/--workers (tile), --dask, --seed, --overwrite (each command's
-`--help` shows them).
+Alone: --drop-dead-bands (inspect, tile), --gsd and --colors (tile, map), --iou, --chips and --split
+(evaluate, compare), --class-map (evaluate, compare, stress), --aoi, -j/--workers (tile), --dask, --seed,
+--overwrite (each command's `--help` shows them).
 """
 
 from __future__ import annotations

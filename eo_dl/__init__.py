@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .evaluation.design.sample import sample
     from .evaluation.design.sampledesign import SampleDesign
     from .evaluation.evaluate import evaluate
+    from .evaluation.robustness.stressing import plan_stress, stress
     from .evaluation.versus.comparemaps import compare
     from .inference.clusterrun import predict_on_cluster
     from .inference.mapextras import MapExtras
@@ -80,6 +81,8 @@ _HOME = {
     "vectorize_maps": ".postprocessing.vectorizemaps",
     "evaluate": ".evaluation.evaluate",
     "compare": ".evaluation.versus.comparemaps",
+    "stress": ".evaluation.robustness.stressing",
+    "plan_stress": ".evaluation.robustness.stressing",
     "sample": ".evaluation.design.sample",
     "SampleDesign": ".evaluation.design.sampledesign",
     "assess": ".evaluation.design.assess",
@@ -110,6 +113,7 @@ __all__ = [
     "open_scene",
     "open_scenes",
     "plan_mapping",
+    "plan_stress",
     "predict",
     "predict_on_cluster",
     "predict_shard",
@@ -117,6 +121,7 @@ __all__ = [
     "read_values",
     "retrain",
     "sample",
+    "stress",
     "summary",
     "tile",
     "tile_on_cluster",

@@ -129,14 +129,10 @@ class PixelScorer:
         values = self._resampled(self._blocks())
         return {name: values[name] for name in OVERALL if name in values}
 
-    def class_draws(self, name: str) -> Float64Array:
-        """(R, K) a score of each class in the same resamplings; (0, K) with too few blocks.
-
-        Args:
-            name: One of `PER_CLASS`.
-        """
+    def class_draws(self) -> dict[str, Float64Array]:
+        """(R, K) the scores of each class in the same resamplings; {} with too few blocks."""
         values = self._resampled(self._blocks())
-        return values.get(name, np.empty((0, len(self.classes))))
+        return {name: values[name] for name in PER_CLASS if name in values}
 
     def _values(self, confusions: Float64Array) -> dict[str, Float64Array]:
         """Scores of R matrices (R, K, K): overall (R,), per class (R, K)."""

@@ -19,7 +19,7 @@ from ...io.aoi import Aoi
 from ...io.classmap import ClassMap, open_class_map
 from ...io.rasterwriter import RasterWriter
 from ...io.scene import SceneReader
-from ...scores.pixelscores import PER_CLASS, PixelScorer
+from ...scores.pixelscores import PixelScorer
 from ..classmatch import ClassMatch, match_classes
 from ..comparison import nothing_to_score
 from ..limits import Blocks
@@ -191,10 +191,7 @@ class _Thumbnail:
 def _draws(scorer: PixelScorer) -> dict[str, Float64Array]:
     """Draws of the overall scores, and of those of classes."""
     draws = dict(scorer.draws())
-    if not draws:
-        return draws
-    for name in PER_CLASS:
-        of_classes = scorer.class_draws(name)
+    for name, of_classes in scorer.class_draws().items():
         for channel, info in enumerate(scorer.classes):
             draws[draw_name(name, info.name)] = of_classes[:, channel]
     return draws

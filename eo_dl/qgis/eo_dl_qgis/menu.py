@@ -195,6 +195,15 @@ ENTRIES = (
         report="report.html",
     ),
     Entry(
+        id="stress",
+        command="stress",
+        title="Stress test of a model",
+        group=LEARN,
+        shown=("model", "scene", "truth", "class_field"),
+        output="folder",
+        report="stress.html",
+    ),
+    Entry(
         id="predict",
         command="predict",
         title="Predict",
