@@ -35,8 +35,8 @@ _KINDS = {
 @click.option("-o", "--out", help="Folder for stress.html and stress.json.", metavar="FOLDER")
 @click.option(
     "--kinds",
-    help="Only these kinds of alterations: shift, gsd, gain, band-gain, offset, haze, noise, jpeg, lost, patch "
-    "(default: all that suit the model).",
+    help="Only these kinds of alterations: shift, gsd, gain, band-gain, offset, haze, noise, jpeg, lost, "
+    "patch (default: all that suit the model).",
     metavar="LIST",
 )
 @click.option(
