@@ -34,7 +34,7 @@ class Bright(Echo):
     """Ground above half a standard deviation in the first band is class 1, whatever lies around it."""
 
     def run(self, pixels: AnyArray, valid: npt.NDArray[np.bool_], scaling: Scaling) -> Mapping[str, AnyArray]:
-        logits = np.stack([np.zeros_like(pixels[:, 0]), pixels[:, 0] - 0.5], axis=1)
+        logits = np.stack([np.zeros_like(pixels[:, 0]), np.subtract(pixels[:, 0], 0.5)], axis=1)
         return {"logits": logits.astype(np.float32)}
 
 

@@ -233,7 +233,17 @@ class _Trial:
             chip = reader.read(window)
         if not chip.valid.any():
             raise InputError(f"{fitted.path}: nothing in the piece {window.box} is valid")
-        return cls(bundle, fitted, labels, chip, window, folder, class_map, seed, notes)
+        return cls(
+            bundle=bundle,
+            scene=fitted,
+            labels=labels,
+            chip=chip,
+            window=window,
+            folder=folder,
+            class_map=class_map,
+            seed=seed,
+            notes=notes,
+        )
 
     @property
     def suitable(self) -> tuple[str, ...]:
