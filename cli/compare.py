@@ -68,12 +68,12 @@ def command(
     """
     from eo_dl import compare
     from eo_dl.io.scene import open_scenes
-    from eo_dl.labels.reading import labels_of
+    from eo_dl.labels.reading import classes_of
 
     report = compare(
         first,
         second,
-        truth=labels_of(truth, label_options),
+        truth=classes_of(truth, label_options),
         out=out,
         scene=None if scene is None else open_scenes([scene], scene_options)[0],
         aoi=aoi,

@@ -97,7 +97,7 @@ def command(
     """
     from eo_dl.curation.queue.chipqueue import Ranking, queue_chips
     from eo_dl.io.scene import open_scenes
-    from eo_dl.labels.reading import labels_of
+    from eo_dl.labels.reading import classes_of
 
     if labels is None and label_options.stated():
         raise click.UsageError("--class-field and --layer apply to --labels, which is missing")
@@ -108,7 +108,7 @@ def command(
         count=count,
         ranking=Ranking(by, diversity, views),
         size_px=size_px,
-        labels=None if labels is None else labels_of(labels, label_options),
+        labels=None if labels is None else classes_of(labels, label_options),
         chips=None if chips is None else options.chip_set(chips, scene_options),
         aoi=aoi,
         compute=compute,

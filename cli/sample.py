@@ -114,7 +114,7 @@ def command(
     eo-dl sample trees.gpkg --unit 256 -n 60 -o chips_to_count.gpkg
     """
     from eo_dl import SampleDesign, sample
-    from eo_dl.labels.reading import labels_of
+    from eo_dl.labels.reading import classes_of
 
     design = SampleDesign(
         count=count,
@@ -129,7 +129,7 @@ def command(
         prediction,
         out=out,
         design=design,
-        strata=None if strata is None else labels_of(strata, label_options),
+        strata=None if strata is None else classes_of(strata, label_options),
         chip_px=chip_px,
         aoi=aoi,
         scene=scene,

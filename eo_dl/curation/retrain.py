@@ -27,7 +27,7 @@ from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources, open_scenes
 from ..io.yamlfiles import parse_yaml
 from ..labels.labeloptions import LabelOptions
-from ..labels.reading import labels_of, read_labels
+from ..labels.reading import classes_of, read_labels
 from ..networks.compute import Compute
 from ..scores.score import Score
 from ..training.judging.compare import score_model
@@ -264,7 +264,7 @@ def _merged_corrections(
 def _read_labels(labels: LabelSet | str | Path | None, options: LabelOptions) -> LabelSet:
     if labels is None:
         raise ConfigError("retrain: there are no labels; give labels, corrected pre-labels, or both")
-    return labels_of(labels, options)
+    return classes_of(labels, options)
 
 
 def _merge_summary(merged: MergedLabels) -> str:

@@ -25,7 +25,7 @@ from ..labels.formats.labelformat import WrittenFormat
 from ..labels.imagecoverage import check_frames
 from ..labels.labeloptions import LabelOptions, ReadingOptions
 from ..labels.plausibility import parts_by_image, report_on_pixels
-from ..labels.reading import LabelFiles, labels_of
+from ..labels.reading import LabelFiles, classes_of
 from .imageobjects import annotations_of
 from .placing import place_on_scenes
 from .writtenlabels import WrittenLabels
@@ -77,7 +77,7 @@ def convert_labels(
     }
     paths = tuple(scene.path for scene in scenes)
     options = ReadingOptions.of(replace(label_options, sizes_px=sizes), attributes=True)
-    labels = labels_of(source, options, images=paths)
+    labels = classes_of(source, options, images=paths)
     report = report_of(labels, scenes)
     frame_notes = check_frames(labels, scenes)
     if written.write_map is not None:

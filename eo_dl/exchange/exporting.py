@@ -32,7 +32,7 @@ from ..labels.formats.formatlist import written_format
 from ..labels.formats.labelformat import WrittenFormat
 from ..labels.formats.safefile import put
 from ..labels.labeloptions import LabelOptions, ReadingOptions
-from ..labels.reading import labels_of
+from ..labels.reading import classes_of
 from .chippictures import PICTURES, Stretch, picture_bytes, stretch_of
 from .imageindex import INDEX_NAME, ImageIndex, IndexedImage, index_text
 from .imageobjects import mask_objects, objects_of
@@ -127,6 +127,11 @@ def export_labels(
     target = Path(out)
     refuse_existing(target, overwrite)
     chip_set = open_chip_set(chips)
+    if labels is None and chip_set.classes.are_values:
+        raise LabelError(
+            f"{chip_set.path}: its labels are numbers ({', '.join(chip_set.classes.names)}), which no tool "
+            "draws; give `labels` of classes, or export other chips"
+        )
     if labels is None:
         layers = [_LabelLayer.of(chip_set.labels, chip_set.truth_of)]
     else:
@@ -179,7 +184,7 @@ class _LabelLayer:
 def _layer_of(chips: ChipSet, labels: LabelSet | str | Path, options: LabelOptions) -> _LabelLayer:
     """Labels other than those of the chip set, matched with its scenes."""
     if not isinstance(labels, LabelSet):
-        labels = labels_of(labels, ReadingOptions.of(options, attributes=True))
+        labels = classes_of(labels, ReadingOptions.of(options, attributes=True))
     matched = match_labels(labels, chips.scenes)
     truths = [SceneTruth(placed) for placed in matched.placed]
     return _LabelLayer.of(matched.labels, truths.__getitem__)

@@ -19,7 +19,7 @@ from ..labels.formats.labelfile import LabelFile
 from ..labels.labeloptions import LabelOptions, ReadingOptions
 from ..labels.labelsources import recognised
 from ..labels.projectlayout import CLASS_FIELD
-from ..labels.reading import LabelFiles, labels_of
+from ..labels.reading import LabelFiles, classes_of
 from .converting import check_target, format_of_suffix, report_of, write_labels
 from .imageindex import ImageIndex, find_index, read_index
 from .imageobjects import annotations_of
@@ -84,7 +84,7 @@ def _labels(source: LabelFiles, index: ImageIndex, index_path: Path, options: La
     """The labels: of the folder of an export those that the index names, else those of the files."""
     sizes = index.sizes_px
     if not index.labels or index.format not in written_formats() or not _is_export(source, index_path):
-        return labels_of(source, replace(options, sizes_px=sizes))
+        return classes_of(source, replace(options, sizes_px=sizes))
     folder = index_path.parent
     _refuse_other_labels(folder, index)
     label_format = format_of_written(index.format)
@@ -93,7 +93,7 @@ def _labels(source: LabelFiles, index: ImageIndex, index_path: Path, options: La
     else:
         options = replace(options, sizes_px=sizes)
     paths = [folder / path for path in index.labels]
-    return labels_of(paths, replace(options, format=label_format.name))
+    return classes_of(paths, replace(options, format=label_format.name))
 
 
 def _is_export(source: LabelFiles, index_path: Path) -> bool:

@@ -197,6 +197,17 @@ def labels_of(
     return labels
 
 
+def classes_of(
+    source: LabelSet | LabelFiles, options: LabelOptions, *, images: Sequence[str] = ()
+) -> LabelSet:
+    """What `labels_of` returns, for verbs that work on classes: a raster of numbers is refused, even where
+    its fractions would make it values.
+    """
+    if isinstance(source, LabelSet) or options.values is not None:
+        return labels_of(source, options, images=images)
+    return labels_of(source, replace(options, values=NO_VALUES), images=images)
+
+
 def _read(sources: Sources, options: ReadingOptions, request: ClassRequest | None) -> LabelSet:
     if sources.format.read_rasters is not None:
         rasters = sources.format.read_rasters(sources.paths, sources.name, request, options.unlabelled)

@@ -10,7 +10,7 @@ from ...core.progress import OnProgress, silent
 from ...errors import LabelError
 from ...io.scene import SceneSources
 from ...labels.labeloptions import LabelOptions
-from ...labels.reading import LabelFiles, labels_of
+from ...labels.reading import LabelFiles, classes_of
 from ...networks.compute import Compute
 from .checking import check_with_scenes
 from .checkreport import CheckReport
@@ -68,7 +68,7 @@ def audit_labels(
     if any(finding.kind == "unreadable" for finding in report.findings):
         return report.with_findings((), ("the model was not run, since labels and scenes do not match",))
     doubts = check_with_model(
-        labels_of(labels, label_options), report.scenes, bundle, compute=compute, on_progress=on_progress
+        classes_of(labels, label_options), report.scenes, bundle, compute=compute, on_progress=on_progress
     )
     return report.with_findings(doubts.findings, (*doubts.notes, _what_it_was_trained_on(bundle, chip_set)))
 

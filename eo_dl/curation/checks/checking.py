@@ -23,7 +23,7 @@ from ...labels.labeloptions import LabelOptions, ReadingOptions
 from ...labels.labelsources import Sources, find_sources
 from ...labels.placement import PlacedLabels
 from ...labels.projectlayout import Announced, announced, is_project
-from ...labels.reading import LabelFiles, labels_of, read_records
+from ...labels.reading import LabelFiles, classes_of, read_records
 from ...labels.records import OutlineRecords, Records
 from ...labels.vector.vectorlabels import read_areas
 from .checkreport import CheckReport, in_order, registration_text
@@ -103,7 +103,7 @@ def check_with_scenes(
         findings += _check_records(records, project_classes)
     label_set = None
     try:
-        label_set = labels_of(labels, label_options)
+        label_set = classes_of(labels, label_options)
     except LabelError as error:
         findings.append(Finding("unreadable", "error", str(error)))
 

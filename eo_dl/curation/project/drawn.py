@@ -22,7 +22,7 @@ from ...labels.classrequest import value_text
 from ...labels.labeloptions import LabelOptions
 from ...labels.labelsources import find_sources
 from ...labels.projectlayout import ANNOTATED, CLASS_FIELD, LABELS, announced, is_project
-from ...labels.reading import labels_of
+from ...labels.reading import classes_of
 from ...labels.review import ticked_rows
 from ...labels.vector.buffers import is_point_or_line
 from ...labels.vector.fields import class_column
@@ -108,7 +108,7 @@ def read_drawn(path: str | Path, options: LabelOptions = LabelOptions()) -> Draw
     """
     sources = find_sources(path)
     if not sources.format.vector or len(sources.paths) != 1:
-        return _of_labels(labels_of(path, options))
+        return _of_labels(classes_of(path, options))
     return _of_vectors(Path(sources.paths[0]), options)
 
 

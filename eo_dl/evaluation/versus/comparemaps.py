@@ -143,6 +143,11 @@ def _part(
     parts = parts_of(prediction, scene_path)
     if len(parts) != 1:
         raise InputError(f"{_name(one)}: holds {len(parts)} maps; compare two files of one ground")
+    if parts[0].of_values:
+        raise InputError(
+            f"{_name(one)}: is a map of values, and maps of classes, objects or chips are compared; score "
+            "each map of values with evaluate"
+        )
     return parts[0]
 
 

@@ -296,8 +296,8 @@ def _refuse_fractions(chip: Chip, scene: Scene) -> None:
     if wrong.any():
         raise LabelError(
             f"{scene.path}: holds the value {values[wrong][0]:g}, a label raster has whole numbers; if it is "
-            "one, write them, e.g. gdal_translate -ot Byte IN OUT.tif; numbers to learn are named with "
-            "`values`"
+            "one, write them, e.g. gdal_translate -ot Byte IN OUT.tif; `tile` learns numbers that are "
+            "named with `values`"
         )
 
 
