@@ -37,6 +37,7 @@ COMMANDS = {
     "demo": "Run the full workflow on the sample scenes, with pictures and a report.",
     "inspect": "Show what a raster, a label file, a chip set or a model contains.",
     "labels": "Draw, check, convert and select labels.",
+    "fetch": "Cut a map on the web (WMS, WMTS, XYZ) to a GeoTIFF.",
     "tile": "Cut scenes and labels into chips for training.",
     "train": "Train a model on a chip set.",
     "retrain": "Train again with corrected labels, and compare the new model with the old one.",

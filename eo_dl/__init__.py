@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .io.deadbands import drop_dead_bands
     from .io.scene import open_scene, open_scenes
     from .io.sceneoptions import SceneOptions
+    from .io.services.fetching import Service, fetch
     from .labels.labeloptions import LabelOptions
     from .labels.reading import read_labels, read_values
     from .networks.compute import Compute
@@ -55,6 +56,8 @@ _HOME = {
     "open_scene": ".io.scene",
     "open_scenes": ".io.scene",
     "SceneOptions": ".io.sceneoptions",
+    "Service": ".io.services.fetching",
+    "fetch": ".io.services.fetching",
     "LabelOptions": ".labels.labeloptions",
     "Cleanup": ".postprocessing.cleanup",
     "DiffOptions": ".postprocessing.differences",
@@ -99,6 +102,7 @@ __all__ = [
     "SampleDesign",
     "Sampling",
     "SceneOptions",
+    "Service",
     "Split",
     "SummaryOptions",
     "assemble_shards",
@@ -107,6 +111,7 @@ __all__ = [
     "diff",
     "drop_dead_bands",
     "evaluate",
+    "fetch",
     "load_model",
     "map_scenes",
     "open_chip_set",

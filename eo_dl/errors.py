@@ -7,6 +7,7 @@
     |  |- BandError                bands that cannot be matched
     |  |- GridError                CRS, transform or size that cannot be worked with
     |  |- LabelError               labels: missing field, no overlap, invalid geometry
+    |  |- AnswerError              a server that refuses, with the number of its answer
     |  |- ChipSetError             a chip set that is not one, or whose scenes moved or changed
     |  |- BundleError              a model file that is not one, is newer, or does not fit
     |  |- ConfigError              an option or configuration value
@@ -52,6 +53,20 @@ class GridError(InputError):
 
 class LabelError(InputError):
     """Labels cannot be used: file, class field, geometry or place."""
+
+
+class AnswerError(InputError):
+    """A server answered with an error.
+
+    Args:
+        message: What happened.
+        status: The number of the answer, e.g. 404.
+        wait_s: After how many seconds the server asks to come back; None: it does not say.
+    """
+
+    def __init__(self, message: str, status: int = 0, wait_s: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.wait_s = status, wait_s
 
 
 class ChipSetError(InputError):

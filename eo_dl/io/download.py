@@ -18,7 +18,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO
 
-from ..errors import InputError
+from ..errors import AnswerError, InputError
 from .atomic import atomic_file
 
 log = logging.getLogger(__name__)
@@ -139,8 +139,10 @@ def _copy(url: str, file: IO[bytes], most_bytes: int, headers: Mapping[str, str]
                 digest.update(piece)
                 file.write(piece)
     except urllib.error.HTTPError as error:
+        wait = _text(error.headers, "Retry-After") or ""
         error.close()
-        raise _failed(url, error) from error
+        seconds = float(wait) if wait.isdigit() else None
+        raise AnswerError(str(_failed(url, error)), error.code, seconds) from error
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _failed(url, error) from error
     if expected is not None and expected.isdigit() and count != int(expected):

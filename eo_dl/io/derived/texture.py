@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...core.arraytypes import Float64Array
+from ...core.arraytypes import BoolArray, Float64Array
 
 MEASURES = ("contrast", "dissimilarity", "homogeneity", "mean", "variance", "correlation")
 LEVELS = 16
@@ -47,18 +47,18 @@ def glcm(
 
 
 def _of_direction(
-    grey: Float64Array, known: np.ndarray, measure: str, radius_px: int, step: tuple[int, int]
+    grey: Float64Array, known: BoolArray, measure: str, radius_px: int, step: tuple[int, int]
 ) -> Float64Array:
     """The measure of the pairs in one direction; NaN without a pair."""
     first, second = _pair(grey, step, 0.0)
     both_first, both_second = _pair(known, step, False)
     both = both_first & both_second
+    count = _pair_counts(both, known, radius_px, step)
 
     def mean(of_pairs: Float64Array) -> Float64Array:
-        sums = _window_sums(np.where(both, of_pairs, 0.0), radius_px, step)
+        sums = _window_sums(of_pairs * both, radius_px, step)
         return np.divide(sums, count, out=np.full_like(sums, np.nan), where=count > 0)
 
-    count = _window_sums(both.astype(np.float64), radius_px, step)
     difference = first - second
     match measure:
         case "contrast":
@@ -80,6 +80,18 @@ def _of_direction(
     return np.asarray(np.where(count > 0, together, np.nan), np.float64)
 
 
+def _pair_counts(both: BoolArray, known: BoolArray, radius_px: int, step: tuple[int, int]) -> Float64Array:
+    """(H, W) the number of pairs in the window around each pixel; where all are known, by row and column."""
+    if not known.all():
+        return _window_sums(both.astype(np.float64), radius_px, step)
+    rows = np.atleast_1d(both.any(axis=1))[:, None].astype(np.float64)
+    cols = np.atleast_1d(both.any(axis=0))[None, :].astype(np.float64)
+    down = _running(rows, 0, radius_px, radius_px - step[0])
+    left, right = _beside(radius_px, step[1])
+    across = _running(cols, 1, left, right)
+    return np.asarray(down * across, np.float64)
+
+
 def _pair(values: np.ndarray, step: tuple[int, int], fill: float) -> tuple[np.ndarray, np.ndarray]:
     """The values themselves, and those one step away; `fill` beyond the edge."""
     down, across = step
@@ -97,11 +109,14 @@ def _pair(values: np.ndarray, step: tuple[int, int], fill: float) -> tuple[np.nd
 
 def _window_sums(values: Float64Array, radius_px: int, step: tuple[int, int]) -> Float64Array:
     """(H, W) sums over the first pixels of the pairs that lie in the window around each pixel."""
-    down, across = step
-    sums = _running(values, 0, radius_px, radius_px - down)
-    left = radius_px + min(across, 0)
-    right = radius_px - max(across, 0)
+    sums = _running(values, 0, radius_px, radius_px - step[0])
+    left, right = _beside(radius_px, step[1])
     return _running(sums, 1, left, right)
+
+
+def _beside(radius_px: int, across: int) -> tuple[int, int]:
+    """How far the first pixels of pairs reach to the left and to the right in a window."""
+    return radius_px + min(across, 0), radius_px - max(across, 0)
 
 
 def _running(values: Float64Array, axis: int, before: int, after: int) -> Float64Array:

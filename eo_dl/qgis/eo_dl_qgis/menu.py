@@ -166,6 +166,16 @@ ENTRIES = (
         loads=(Load("{out}", "labels", "labels"),),
     ),
     Entry(
+        id="fetch",
+        command="fetch",
+        title="Web map to GeoTIFF",
+        group=LABEL,
+        shown=("source", "gsd_m", "aoi", "map_layer"),
+        filter=GEOTIFF,
+        widgets=(("source", "text"),),
+        loads=(Load("{out}"),),
+    ),
+    Entry(
         id="tile",
         command="tile",
         title="Create training chips",

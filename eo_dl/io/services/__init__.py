@@ -1,0 +1,1 @@
+"""Maps on the web, cut to files: WMS, WMTS and XYZ tiles."""
