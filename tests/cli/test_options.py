@@ -12,8 +12,10 @@ from tests.cli.test_flagnames import COMMANDS
 
 OWN = {
     # Flags that mean something else in a command: the classes of a network or a project, the format or the
-    # bands to write, the split to export or to score, the folds to train, the chips of an imported network.
+    # bands to write, the split to export or to score, the folds to train, the chips of an imported network,
+    # the CRS of a file to make, the layer of a web map.
     "--bands": {"labels export", "model import", "model show"},
+    "--crs": {"fetch"},
     "--chip": {"model import"},
     "--margin": {"model import"},
     "--classes": {"labels start", "model import", "model show"},
