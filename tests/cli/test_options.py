@@ -27,7 +27,7 @@ OWN = {
     "--views": {"labels queue"},
     "--workers": {"tile"},
     # Of a map that is summed up, and of its truth.
-    "--layer": {"summary"},
+    "--layer": {"summary", "fetch"},
     "--annotated": {"summary"},
     "--block-m": {"summary"},
     # Common area of two objects of two dates.
