@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     "--out",
     required=True,
     help="The map: .tif, .gpkg, .geojson, .fgb or .parquet; a folder for several "
-    "scenes; .csv: one row per image (classification).",
+    "scenes, or one map of neighbouring sheets; .csv: one row per image (classification).",
     metavar="FILE",
 )
 @options.aoi

@@ -13,13 +13,13 @@ from ..core.daskcluster import check_cluster, open_cluster, run_tasks, tasks_at_
 from ..core.progress import OnProgress, silent
 from ..errors import ConfigError
 from ..io.discover import own_path
-from ..io.scene import SceneSources, open_scenes
+from ..io.scene import SceneSources
 from ..networks.compute import Compute
 from ..postprocessing.cleanup import Cleanup
 from .backends.choice import BackendName
 from .chipoptions import ChipOptions
 from .mapextras import MapExtras
-from .predict import load_models, writes_folder
+from .predict import load_models, scenes_for
 from .prediction import Prediction
 from .shardcuts import Shard
 from .shards import ShardResult, assemble_shards, predict_shard
@@ -85,8 +85,7 @@ def predict_on_cluster(
         raise ConfigError(f"`shards`: expected at least 1, found {shards}")
     check_cluster(cluster)
     bundles = load_models(model)
-    opened = open_scenes(scenes, below=bundles[0].task.output.class_folders)
-    into_folder = writes_folder(out, scenes, len(opened))
+    opened, into_folder = scenes_for(bundles[0], scenes, out, overwrite=overwrite)
     placed = [scene.with_own_path() for scene in opened]
     arguments: dict[str, Any] = {
         "model": [str(own_path(bundle.path)) for bundle in bundles],

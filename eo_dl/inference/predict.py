@@ -13,10 +13,11 @@ from ..core.rawnames import FEATURE_MAP
 from ..errors import ConfigError, OutputExistsError
 from ..io.atomic import refuse_existing
 from ..io.chiptables import TABLE_SUFFIX
-from ..io.discover import VECTOR_SUFFIXES
+from ..io.discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES
 from ..io.mapfolder import FolderJournal, outputs_in
 from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources, open_scenes
+from ..io.sheets import sheets_as_scene
 from ..networks.compute import Compute
 from ..postprocessing.cleanup import Cleanup
 from ..tasks import CHIPS, RASTER
@@ -62,7 +63,8 @@ def predict(
         out: The map. Its suffix decides the kind: .tif is a raster of class ids (255 = not measured), or of
             values (NaN = not measured) with the ends of their intervals if the model gives them; .gpkg,
             .geojson, .fgb and .parquet are polygons or boxes. For several scenes a folder with one file per
-            scene, in folders like the scenes' own where two have one name. A classification model writes one
+            scene, in folders like the scenes' own where two have one name; or one map, of scenes that are
+            sheets of one grid: they are read as one, across their borders. A classification model writes one
             cell per chip, and into a .csv, or one vector file for several scenes, one row per image.
         aoi: Polygons outside of which nothing is predicted.
         extras: What is written beside the map: probabilities, certainty, sets of classes.
@@ -94,8 +96,7 @@ def predict(
     started = time.perf_counter()
     bundles = load_models(model)
     bundle = bundles[0]
-    opened = open_scenes(scenes, below=bundle.task.output.class_folders)
-    into_folder = writes_folder(out, scenes, len(opened))
+    opened, into_folder = scenes_for(bundle, scenes, out, overwrite=overwrite)
     request = Request(
         aoi=aoi,
         extras=extras,
@@ -199,10 +200,19 @@ def has_row_per_image(bundle: Bundle, out: Path, several: bool) -> bool:
     return bundle.task.output == CHIPS and (suffix == TABLE_SUFFIX or one_vector_file)
 
 
-def writes_folder(out: str | Path, scenes: SceneSources, count: int) -> bool:
-    """True if the output is a folder with one map per scene."""
+def scenes_for(
+    bundle: Bundle, scenes: SceneSources, out: str | Path, *, overwrite: bool
+) -> tuple[tuple[Scene, ...], bool]:
+    """The scenes of a prediction, and whether the output is a folder with one map per scene.
+
+    Several scenes and one map are sheets of one scene. Raises `InputError` if they do not fit together.
+    """
+    opened = tuple(open_scenes(scenes, below=bundle.task.output.class_folders))
+    is_map = Path(out).suffix.lower() in (*GEOTIFF_SUFFIXES, *VECTOR_SUFFIXES) and not _is_folder(out)
+    if len(opened) > 1 and is_map and not has_row_per_image(bundle, Path(out), several=True):
+        return (sheets_as_scene(opened, Path(out), overwrite=overwrite),), False
     listed = not isinstance(scenes, Scene | str | Path)
-    return count != 1 or _is_folder(out) or (listed and not Path(out).suffix)
+    return opened, len(opened) != 1 or _is_folder(out) or (listed and not Path(out).suffix)
 
 
 def _is_folder(out: str | Path) -> bool:

@@ -23,7 +23,7 @@ from ..core.progress import OnProgress, silent
 from ..errors import Cancelled, ConfigError, InputError
 from ..io.atomic import refuse_existing
 from ..io.mapfolder import FinishedFile, FinishedMap, outputs_in
-from ..io.scene import Scene, SceneSources, open_scenes
+from ..io.scene import Scene, SceneSources
 from ..mosaic.labelmosaic import RowStrip
 from ..networks.compute import Compute
 from ..postprocessing.cleanup import Cleanup
@@ -44,7 +44,7 @@ from .predict import (
     engine_for,
     has_row_per_image,
     load_models,
-    writes_folder,
+    scenes_for,
 )
 from .prediction import Prediction, folder_prediction
 from .rowpieces import RecordedEngine, RowPieces, RowsJob, check_job, read_job
@@ -168,7 +168,7 @@ def predict_shard(
         force=force,
         overwrite=overwrite,
     )
-    targets = _targets(bundles[0], scenes, out, extras)
+    targets = _targets(bundles[0], scenes, out, extras, overwrite)
     engine = engine_for(bundles, backend, request, labels_only=not extras.kinds)
     plans = targets.plans(bundles[0], request, engine)
     done = []
@@ -240,7 +240,7 @@ def assemble_shards(
         force=force,
         overwrite=overwrite,
     )
-    targets = _targets(bundles[0], scenes, out, extras)
+    targets = _targets(bundles[0], scenes, out, extras, overwrite)
     plans = targets.plans(bundles[0], request, _recorded_engine(targets, Path(out)))
     for plan in plans:
         job = read_job(plan.out)
@@ -283,9 +283,11 @@ class _Targets:
         return plans
 
 
-def _targets(bundle: Bundle, scenes: SceneSources, out: str | Path, extras: MapExtras) -> _Targets:
-    opened, path = open_scenes(scenes, below=bundle.task.output.class_folders), Path(out)
-    into_folder = writes_folder(out, scenes, len(opened))
+def _targets(
+    bundle: Bundle, scenes: SceneSources, out: str | Path, extras: MapExtras, overwrite: bool
+) -> _Targets:
+    path = Path(out)
+    opened, into_folder = scenes_for(bundle, scenes, out, overwrite=overwrite)
     if has_row_per_image(bundle, path, several=len(opened) > 1):
         raise ConfigError(
             f"{out}: a table with one row per image is not cut into shards; predict into a folder of maps"

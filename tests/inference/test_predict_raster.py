@@ -460,7 +460,7 @@ def test_several_scenes_go_into_a_folder(
     )
     assert not list((tmp_path / "maps").glob(".*"))
     assert predict(bundle, scenes[0], out=f"{tmp_path}/more/").paths == (tmp_path / "more" / "a.tif",)
-    with pytest.raises(ConfigError, match="folder"):
+    with pytest.raises(InputError, match="they are images of one ground"):
         predict(bundle, scenes, out=tmp_path / "both.tif")
     with pytest.raises(InputError, match="would be one file"):
         predict(bundle, [scenes[0], scenes[0]], out=tmp_path / "maps2")
