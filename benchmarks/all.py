@@ -36,6 +36,7 @@ NAMES = (
     "predict",
     "engines",
     "shards",
+    "derived",
     "nms",
     "vectorizing",
     "peers",

@@ -13,7 +13,7 @@ from ..core.bands import Band, BandSet, canonical_name
 from ..core.display import png
 from ..core.htmlcard import card
 from ..core.pixelgrid import PixelGrid
-from ..errors import GridError, SceneError
+from ..errors import BandError, GridError, SceneError
 from .derived.recipes import derived_band, parse_recipe
 from .derivedpixels import base_bands
 from .discover import is_remote, own_path, scene_paths
@@ -406,7 +406,10 @@ def _with_derived(file: SceneFile, options: SceneOptions) -> Scene:
     names = {recipe.name for recipe in recipes}
     wanted = options.band_names
     asked = [] if wanted is None else [name for name in wanted if canonical_name(name) not in names]
-    own = file.selectable.select(asked, file.path).bands if asked else file.bands.bands
+    try:
+        own = file.selectable.select(asked, file.path).bands if asked else file.bands.bands
+    except BandError as error:
+        raise BandError(f"{error}; `derive` makes {', '.join(sorted(names))}") from error
     known = _with_units(_all_bands(own, file.selectable), options)
     scene = Scene(file, grid=file.grid, bands=known, options=options).with_derived(options.derive)
     made = [band for band in scene.bands if band.derived is not None]

@@ -283,6 +283,11 @@ def test_what_a_scene_cannot_make_is_refused_with_the_flag(tmp_path: Path) -> No
         open_scene(two, derive="slope")
 
 
+def test_a_wrong_name_is_told_with_the_names_that_recipes_make(tmp_path: Path) -> None:
+    with pytest.raises(BandError, match=r"has no band 'slope'.*`derive` makes ndvi, slope_elevation"):
+        open_scene(_scene(tmp_path), derive="slope(elevation), ndvi", bands="slope")
+
+
 def test_inputs_are_found_by_sensor_and_new_name(tmp_path: Path) -> None:
     pixels = np.stack([np.full((4, 4), value) for value in (1, 3, 9)]).astype("uint16")
     path = write_raster(tmp_path / "s2.tif", pixels, names=("B04", "B08", "B12"))
