@@ -119,8 +119,8 @@ def write(found: dict[str, Any], minutes: float) -> None:
     lines = [
         "# What certainty is worth on real scenes",
         "",
-        f"Written by `python benchmarks/trust.py` on {found['date']}: {found['machine']}; {minutes:g} minutes "
-        "of training per model. Other work ran on the machine: only ratios of times mean something.",
+        f"Written by `python benchmarks/trust.py` on {found['date']}: {found['machine']}; {minutes:g} "
+        "minutes of training per model. Other work ran on the machine: only ratios of times mean something.",
         "",
         "## Calibration error",
         "",

@@ -48,10 +48,11 @@ if TYPE_CHECKING:
 @options.aoi
 @click.option(
     "--by",
-    type=click.Choice(["entropy", "margin", "disagreement"]),
+    type=click.Choice(["entropy", "margin", "disagreement", "dissimilarity"]),
     default="entropy",
     show_default=True,
-    help="Measure of uncertainty; disagreement: between predictions of the rotated and flipped chip.",
+    help="Measure of uncertainty; disagreement: between predictions of the rotated and flipped chip; "
+    "dissimilarity: ground outside the model's area of applicability first.",
 )
 @click.option(
     "--diversity",
@@ -82,7 +83,7 @@ def command(
     label_options: LabelOptions,
     chips: str | None,
     aoi: str | None,
-    by: Literal["entropy", "margin", "disagreement"],
+    by: Literal["entropy", "margin", "disagreement", "dissimilarity"],
     diversity: float,
     views: int,
     scene_options: SceneOptions,

@@ -28,6 +28,9 @@ _MOST_PAIRS = 1500
 _WHISKER = 1.5
 """Dissimilarities above the upper quartile by this many quartile ranges are outliers (Tukey 1977)."""
 _LEAST_SPREAD = 1e-6
+_LEAST_SHARE = 0.25
+"""Features with less than this share of the usual spread count as if they had it."""
+_SAMPLES_PER_AXIS = 20
 _ROWS = 4096
 _EXPLAINED = 0.99
 """Share of the variance that the axes hold."""
@@ -55,11 +58,16 @@ class FeatureSpace:
         """The space of the features (N, D) of a training."""
         values = np.asarray(features, np.float64)
         mean, spread = values.mean(axis=0), values.std(axis=0)
-        spread = np.maximum(spread, max(float(spread.max()), 1.0) * _LEAST_SPREAD)
+        # A feature that was silent in the training may say a little on other ground; measured by its own
+        # spread of next to nothing that would be immensely far.
+        usual = float(np.sqrt(np.square(spread).mean()))
+        spread = np.maximum(spread, max(usual * _LEAST_SHARE, _LEAST_SPREAD))
         scaled = (values - mean) / spread
         variances, vectors = np.linalg.eigh(scaled.T @ scaled / len(scaled))
         shares = np.cumsum(variances[::-1]) / max(float(variances.sum()), _LEAST_SPREAD)
-        count = min(axes, int(np.searchsorted(shares, _EXPLAINED)) + 1)
+        # Few samples know little of many axes.
+        most = max(1, min(axes, len(scaled) // _SAMPLES_PER_AXIS))
+        count = min(most, int(np.searchsorted(shares, _EXPLAINED)) + 1)
         directions = vectors[:, ::-1].T[:count]
         unscaled = _places(scaled, directions)
         axis_spread = unscaled.std(axis=0)
@@ -69,7 +77,7 @@ class FeatureSpace:
             spread=spread.astype(np.float32),
             axes=directions.astype(np.float32),
             axis_spread=axis_spread.astype(np.float32),
-            rest_mean=float(unscaled[:, -1].mean()),
+            rest_mean=float(np.float32(unscaled[:, -1].mean())),  # as a file keeps it
         )
 
     def places(self, features: FloatArray) -> Float64Array:

@@ -23,7 +23,7 @@ from eo_dl.core.chipviews import VIEWS
 from eo_dl.core.classes import ClassSet
 from eo_dl.core.labeloutlines import MapOutlines
 from eo_dl.core.maplabels import MapLabels
-from eo_dl.core.rawnames import FEATURES
+from eo_dl.core.rawnames import FEATURE_MAP, FEATURES
 from eo_dl.core.window import Window
 from eo_dl.curation.queue.chipqueue import Ranking, queue_chips
 from eo_dl.curation.queue.chipuncertainty import (
@@ -35,13 +35,15 @@ from eo_dl.curation.queue.chipuncertainty import (
 )
 from eo_dl.curation.queue.reasons import reason
 from eo_dl.curation.queue.selection import select
-from eo_dl.errors import EoDlError, InputError
+from eo_dl.errors import ConfigError, EoDlError, InputError
 from eo_dl.io.scene import SceneReader, open_scene
 from eo_dl.labels.reading import read_labels
 from eo_dl.modelspec import ModelSpec, NormalizationSpec, band_specs, class_specs
 from eo_dl.networks.featureoutput import WithFeatures
 from eo_dl.tasks import RASTER, Task, available_tasks, load_task
 from eo_dl.tasks.task import NetworkInputs
+from eo_dl.uncertainty.applicability import fit_applicability
+from eo_dl.uncertainty.featurecells import cell_features
 from tests.making import noise, rectangle, square, write_polygons, write_raster
 from tests.tinynetworks import BANDS, EVERY_NETWORK, SIZE, make_tiny_network
 
@@ -367,6 +369,31 @@ def test_the_same_input_gives_the_same_queue_and_every_measure_works(scene: Path
         assert made.picks[0] == best and {pick.window for pick in made.picks} == {
             pick.window for pick in first.picks
         }
+
+
+def test_ground_outside_the_area_of_applicability_comes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = noise(3, 128, 160)
+    pixels[:, 32:64, 96:128] = 255  # nothing like the noise of the rest
+    path = write_raster(tmp_path / "s.tif", pixels, names=("red", "green", "blue"))
+    model = tiny_model("segmentation", path)
+    own = (noise(3, 32, 32 * 40, seed=7).astype(np.float32) - 100) / 50
+    images = torch.from_numpy(own.reshape(3, 32, 40, 32).transpose(2, 0, 1, 3).copy())
+    with torch.no_grad():
+        maps = WithFeatures(model.make_network().eval(), FEATURE_MAP)(images)[FEATURE_MAP].numpy()
+    known = fit_applicability(
+        np.stack([cell_features(one, 32, whole=False).ravel() for one in maps]),
+        [str(number % 8) for number in range(40)],
+    )
+    assert known is not None
+    ranking = Ranking("dissimilarity", diversity=0, views=1)
+    with pytest.raises(ConfigError, match="keeps nothing of its training ground"):
+        queue_chips(model, path, out=tmp_path / "q.gpkg", ranking=ranking)
+    monkeypatch.setattr(TinyBundle, "applicability", lambda self: known.applicability)
+    made = queue_chips(model, path, out=tmp_path / "q.gpkg", count=3, ranking=ranking)
+    assert (made.picks[0].window.col, made.picks[0].window.row) == (96, 32)
+    assert made.picks[0].reason.startswith("outside the area of applicability")
 
 
 def test_annotated_ground_is_not_asked_for_again(scene: Path, tmp_path: Path) -> None:

@@ -40,6 +40,17 @@ def test_own_ground_is_inside_and_foreign_ground_outside() -> None:
     assert outside(fitted.applicability.dissimilarity(far)).mean() > 0.9
 
 
+def test_a_feature_that_was_silent_in_the_training_does_not_put_all_ground_outside() -> None:
+    rng = np.random.default_rng(3)
+    features, places = ground(rng, 12)
+    features[:, :4] = 0
+    fitted = fit_applicability(features, places)
+    assert fitted is not None
+    new = ground(rng, 8)[0]
+    new[:, :4] = np.abs(rng.normal(0, 0.05, (len(new), 4)))
+    assert outside(fitted.applicability.dissimilarity(new)).mean() < 0.1
+
+
 def test_two_blocks_say_nothing_about_new_ones() -> None:
     features, places = ground(np.random.default_rng(0), 2)
     assert fit_applicability(features, places) is None
@@ -70,7 +81,7 @@ def test_places_are_in_units_of_the_spread_and_none_is_lost() -> None:
     np.testing.assert_allclose(places.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(places.std(axis=0), 1, rtol=1e-3)
     # Together they hold the distance of the scaled features to their mean.
-    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    scaled = (features - features.mean(axis=0)) / space.spread
     held = places * space.axis_spread
     held[:, -1] += space.rest_mean
     np.testing.assert_allclose(np.linalg.norm(held, axis=1), np.linalg.norm(scaled, axis=1), rtol=1e-3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import geopandas
 import numpy as np
@@ -13,8 +13,9 @@ import numpy as np
 from ...bundle import Bundle, load_model
 from ...chips.chipset import ChipSet, open_chip_set
 from ...chips.measure import Candidate, enough_valid
-from ...core.arraytypes import Float32Array
+from ...core.arraytypes import Float32Array, Float64Array
 from ...core.chipviews import VIEWS
+from ...core.classes import ClassSet
 from ...core.htmlcard import grid_table
 from ...core.labelset import LabelSet
 from ...core.progress import OnProgress, silent
@@ -28,14 +29,15 @@ from ...io.scene import Scene, SceneSources, open_scenes
 from ...io.vectorlayers import write_layers
 from ...labels.reading import read_labels
 from ...networks.compute import Compute
+from ...uncertainty.applicability import Applicability
 from .modelprobe import Probe, ProbedChip
 from .openground import WindowsPerScene, chip_outlines, find_open_ground, neighbourhoods
 from .reasons import reason
 from .selection import select
 
-Measure = Literal["entropy", "margin", "disagreement"]
+Measure = Literal["entropy", "margin", "disagreement", "dissimilarity"]
 
-MEASURES: tuple[Measure, ...] = ("entropy", "margin", "disagreement")
+MEASURES = ("entropy", "margin", "disagreement")
 LAYER = "queue"
 _MOST_KNOWN = 512  # labelled chips that candidates are compared with
 _LEAST_VALID = 0.5
@@ -46,7 +48,8 @@ class Ranking:
     """How candidates are ranked."""
 
     by: Measure = "entropy"
-    """The measure of uncertainty; see `chipuncertainty`."""
+    """The measure of uncertainty (see `chipuncertainty`); or "dissimilarity": ground outside the area of
+    applicability of the model first."""
 
     diversity: float = 0.5
     """Weight of diversity against uncertainty, 0 to 1."""
@@ -55,8 +58,9 @@ class Ranking:
     """In how many rotated and mirrored views the model predicts each chip, 1 to 8."""
 
     def __post_init__(self) -> None:
-        if self.by not in MEASURES:
-            raise ConfigError(f"`by`: expected one of {', '.join(MEASURES)}, found {self.by!r}")
+        known = get_args(Measure)
+        if self.by not in known:
+            raise ConfigError(f"`by`: expected one of {', '.join(known)}, found {self.by!r}")
         if not 0 <= self.diversity <= 1:
             raise ConfigError(f"`diversity`: expected a number from 0 to 1, found {self.diversity:g}")
         if not 1 <= self.views <= len(VIEWS):
@@ -202,7 +206,7 @@ def queue_chips(
     chip_px = _chip_size(size_px, bundle, fitted)
     ground = find_open_ground(fitted, chip_px, aoi=aoi, labels=label_set, chips=chip_set)
 
-    probe = Probe(bundle, compute=compute, views=ranking.views)
+    probe = Probe(bundle, compute=compute, views=ranking.views, applicability=_applicability(bundle, ranking))
     known = [*_features_of_windows(probe, fitted, ground.annotated)]
     if chip_set is not None:
         force = any(scene.options.force for scene in opened)
@@ -215,7 +219,7 @@ def queue_chips(
             f"{total - len(probed)} of {total} chips left out: less than half of their pixels are measured"
         )
 
-    uncertainty = np.array([getattr(chip.uncertainty, ranking.by) for chip in probed])
+    uncertainty = np.array([_value(chip, ranking.by) for chip in probed])
     features = np.stack([chip.features for chip in probed])
     selection = select(
         uncertainty,
@@ -241,7 +245,7 @@ def queue_chips(
                 margin=chip.uncertainty.margin,
                 disagreement=chip.uncertainty.disagreement,
                 novelty=novelty,
-                reason=reason(chip.uncertainty, ranking.by, uncertainty, bundle.classes, novelty),
+                reason=_reason(chip, ranking.by, uncertainty, bundle.classes, novelty),
             )
         )
     tags = {"model": bundle.path.name, "model_sha256": bundle.hash, "ranked_by": ranking.by}
@@ -249,6 +253,38 @@ def queue_chips(
     styles = {LAYER: ranks_qml("rank", len(picks))}
     write_layers(Path(out), {LAYER: table}, styles, metadata=tags, overwrite=overwrite)
     return Queue(Path(out), tuple(picks), len(probed), tuple(notes))
+
+
+def _applicability(bundle: Bundle, ranking: Ranking) -> Applicability | None:
+    """What chips are compared with; None if they are not ranked by that. Raises `ConfigError`."""
+    if ranking.by != "dissimilarity":
+        return None
+    known = bundle.applicability()
+    if known is None:
+        raise ConfigError(
+            f"{bundle.path}: keeps nothing of its training ground, so chips cannot be ranked by how unlike "
+            "it they are; rank by another measure in `by`, or train it again"
+        )
+    return known
+
+
+def _value(chip: ProbedChip, by: Measure) -> float:
+    """What a chip is ranked by, 0 to 1."""
+    if by == "dissimilarity":
+        return chip.dissimilarity / (1 + chip.dissimilarity)  # one half at the border
+    return float(getattr(chip.uncertainty, by))
+
+
+def _reason(
+    chip: ProbedChip, by: Measure, all_values: Float64Array, classes: ClassSet, novelty: float
+) -> str:
+    if by == "dissimilarity":
+        place = "outside" if chip.dissimilarity > 1 else "inside"
+        return (
+            f"{place} the area of applicability: {chip.dissimilarity:.2f} times as far from the training "
+            "ground as its border"
+        )
+    return reason(chip.uncertainty, by, all_values, classes, novelty)
 
 
 def _row(pick: Pick) -> tuple[object, ...]:

@@ -12,14 +12,16 @@ from ...core.arrays import Chip
 from ...core.arraytypes import AnyArray, BoolArray, Float32Array
 from ...core.chipviews import VIEWS, View, channels_last
 from ...core.gridwindow import GridWindow
-from ...core.rawnames import FEATURES
+from ...core.rawnames import FEATURE_MAP, FEATURES
 from ...errors import MissingExtraError
 from ...inference.backends.backend import Backend, Scaling, check_raw
 from ...inference.backends.choice import make_backend
-from ...inference.backends.onnxmember import gives_features
+from ...inference.backends.onnxmember import gives_inner
 from ...io.scene import Scene, SceneReader
 from ...networks.compute import Compute
 from ...tasks import CHIPS, OBJECTS, RASTER, VALUES, OutputKind
+from ...uncertainty.applicability import Applicability
+from ...uncertainty.featurecells import cell_features
 from .chipuncertainty import (
     Uncertainty,
     multi_label_uncertainty,
@@ -50,6 +52,10 @@ class ProbedChip:
     features: Float32Array
     """(D,) the mean of the last feature map of the backbone."""
 
+    dissimilarity: float = 0.0
+    """Mean distance of its ground to that of the training, 1 at the border of the area of applicability; 0
+    where it was not asked for."""
+
 
 class Probe:
     """A model asked about chips, by the fastest engine that gives features and takes chips of their size.
@@ -59,13 +65,18 @@ class Probe:
         compute: Device and precision; "auto" is float32 here, so that a ranking does not depend on the
             processor.
         views: In how many views each chip is predicted, 1 to 8.
+        applicability: What chips are compared with; None: their dissimilarity is not asked for.
     """
 
-    def __init__(self, bundle: Bundle, *, compute: Compute, views: int) -> None:
+    def __init__(
+        self, bundle: Bundle, *, compute: Compute, views: int, applicability: Applicability | None = None
+    ) -> None:
+        self._applicability = applicability
+        self._inner = FEATURES if applicability is None else FEATURE_MAP
         self._bundle, self._views = bundle, VIEWS[:views]
         precision = "32" if compute.precision == "auto" else compute.precision
         self._compute = replace(compute, precision=precision)
-        self._graph_gives_features = gives_features(bundle)
+        self._graph_gives_features = gives_inner(bundle, self._inner)
         self._engines: dict[str, Backend] = {}
         bands = len(bundle.bands)
         self._unchanged = Scaling(np.ones(bands, np.float32), np.zeros(bands, np.float32))
@@ -99,16 +110,28 @@ class Probe:
             outputs = [{name: array[index] for name, array in output.items()} for output, _ in runs]
             looks = list(zip(self._views, outputs, strict=True))
             uncertainty = estimate(self._bundle, looks, chip.valid)
-            yield ProbedChip(window, float(chip.valid.mean()), uncertainty, features[index])
+            seen, unlike = self._compared(features[index], chip.valid.shape[-1])
+            yield ProbedChip(window, float(chip.valid.mean()), uncertainty, seen, unlike)
+
+    def _compared(self, features: Float32Array, chip_px: int) -> tuple[Float32Array, float]:
+        """(D,) the features of a chip, and its dissimilarity; from (D,) or a map (D, h, w)."""
+        if self._applicability is None:
+            return features, 0.0
+        whole = self._bundle.task.output == CHIPS
+        cells = cell_features(features, chip_px, whole).reshape(len(features), -1).T
+        unlike = float(self._applicability.dissimilarity(cells).mean())
+        return np.asarray(features.mean(axis=(1, 2)), np.float32), unlike
 
     def _run(self, images: AnyArray) -> tuple[NetworkOutput, Float32Array]:
-        """The output of the network for a batch (N, C, H, W) of standard scores, and its features (N, D)."""
+        """The output of the network for a batch (N, C, H, W) of standard scores, and its features: (N, D), or
+        maps (N, D, h, w).
+        """
         count, _, height, width = images.shape
         engine = self._engine(height, width)
         measured = np.ones((count, height, width), np.bool_)  # what was not measured is 0 in `images`
         raw = dict(engine.run(images, measured, self._unchanged))
         check_raw(raw, count, str(self._bundle.path))
-        features = raw.pop(FEATURES)
+        features = raw.pop(self._inner)
         return raw, np.asarray(features, np.float32)
 
     def _engine(self, height: int, width: int) -> Backend:
@@ -121,7 +144,7 @@ class Probe:
         if name not in self._engines:
             try:
                 self._engines[name] = make_backend(
-                    name, self._bundle, compute=self._compute, labels_only=False, inner=FEATURES
+                    name, self._bundle, compute=self._compute, labels_only=False, inner=self._inner
                 )
             except MissingExtraError as error:
                 raise MissingExtraError(f"{self._bundle.path} has {missing}; {error}") from error

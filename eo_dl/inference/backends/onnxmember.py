@@ -67,9 +67,9 @@ def check_precision(bundle: Bundle, precision: str) -> None:
         )
 
 
-def gives_features(bundle: Bundle) -> bool:
-    """True if the bundle holds a graph that computes the backbone's features."""
-    return ONNX in bundle.members and _computes(bundle.read(ONNX), FEATURES)
+def gives_inner(bundle: Bundle, inner: str) -> bool:
+    """True if the bundle holds a graph that computes this value inside (`core.rawnames`)."""
+    return ONNX in bundle.members and _computes(bundle.read(ONNX), inner)
 
 
 _COMPARED = {FEATURES: "chips", FEATURE_MAP: "ground"}
