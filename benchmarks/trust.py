@@ -84,7 +84,7 @@ def draw(folder: Path, scene: str) -> None:
     import rasterio
     from matplotlib.figure import Figure
 
-    panels = {"scene": (scene, None), "map": (folder / "map.tif", None)}
+    panels: dict[str, tuple[str | Path, int]] = {"scene": (scene, 1), "map": (folder / "map.tif", 1)}
     panels |= {
         "largest probability": (folder / "map_certainty.tif", 1),
         "number of classes in the set": (folder / "map_sets.tif", 1),
@@ -99,7 +99,7 @@ def draw(folder: Path, scene: str) -> None:
             if title == "scene":
                 pixels = dataset.read([1, 2, 3], out_shape=(3, *shape)).transpose(1, 2, 0)
             else:
-                pixels = dataset.read(band or 1, out_shape=shape, masked=True)
+                pixels = dataset.read(band, out_shape=shape, masked=True)
         axis.imshow(pixels, interpolation="nearest")
         axis.set_title(title, fontsize=9)
         axis.set_axis_off()
