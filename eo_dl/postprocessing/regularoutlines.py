@@ -353,6 +353,7 @@ def _polygon(corners: Float64Array, rings: list[list[int]], turn: Float64Array) 
         points = points[(points != np.roll(points, 1, axis=0)).any(axis=1)]
         if len(points) < 3:
             return None
-        made.append(points @ turn.T)
+        # Rounded, so that what is valid here is valid in the large coordinates of a map, too.
+        made.append(np.round(points @ turn.T, 3))
     outline = shapely.Polygon(made[0], made[1:])
     return outline if outline.area > 0 else None
