@@ -45,7 +45,7 @@ _WIDTH = 150
     metavar="FILE",
 )
 @options.labels(*options.ABOUT_FEATURES, "classes", "annotated", *options.ABOUT_FORMATS)
-@options.scenes("bands", "crs", "mask", *options.TRUST)
+@options.scenes("bands", "valid", "crs", "mask", *options.TRUST)
 @options.compute("device")
 @options.overwrite
 def command(

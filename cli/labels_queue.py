@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from eo_dl.networks.compute import Compute
 
 
+_SCENE_FLAGS = ("bands", "nodata", "valid", "crs", "scale", "offset", "mask")
+
+
 @click.command("queue", cls=options.Command, short_help="Select the chips to label next.")
 @click.argument("model", metavar="MODEL")
 @click.argument("scenes", nargs=-1, required=True, metavar="SCENE...")
@@ -69,7 +72,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Number of rotated and flipped views per chip.",
 )
-@options.scenes("bands", "nodata", "crs", "scale", "offset", "mask", *options.TRUST)
+@options.scenes(*_SCENE_FLAGS, *options.TRUST)
 @options.compute("device")
 @options.overwrite
 def command(

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     help="How votes are combined: weighted by estimated accuracy, or by majority [default: agreement].",
 )
 @click.option("--truth", help="A few hand labels with which every function is scored.", metavar="FILE")
-@options.scenes("bands", "nodata", "crs", "mask", "trust_vrt")
+@options.scenes("bands", "nodata", "valid", "crs", "mask", "trust_vrt")
 @options.overwrite
 def command(
     reporter: Reporter,

@@ -27,6 +27,7 @@ from eo_dl.core.commandline import running_command
 from eo_dl.errors import Cancelled, EoDlError
 
 from . import parent
+from .interrupts import tell_of_interrupts
 from .lazygroup import LazyGroup
 from .quickexit import QuickExit
 from .reporter import Reporter
@@ -123,8 +124,14 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     threading.excepthook = _thread_failed
+    tell_of_interrupts(_say_what_is_finished)
     end.code = run(sys.argv[1:])
     sys.exit(end.code)
+
+
+def _say_what_is_finished() -> None:
+    if Reporter.current is not None:
+        Reporter.current.log("stopping: what is being computed or written is finished first; again: at once")
 
 
 def _thread_failed(failure: threading.ExceptHookArgs) -> None:

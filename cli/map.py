@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     help="Folder of the results: chips/, model.eodl, the map and report/.",
     metavar="FOLDER",
 )
+@click.option(
+    "--start",
+    help="Start from this model (a file, or the name of a ready one): fine-tune it.",
+    metavar="MODEL",
+)
 @click.option("--task", cls=TaskOption, help="The task", metavar="NAME")
 @click.option(
     "--minutes",
@@ -67,6 +72,7 @@ def command(
     scenes: tuple[str, ...],
     labels: tuple[str, ...],
     out: str,
+    start: str | None,
     task: str | None,
     minutes: float | None,
     size: int | None,
@@ -88,6 +94,7 @@ def command(
     reporter.log("loading the libraries")
     opened, label_set = options.scenes_with_labels(scenes, labels, scene_options, label_options, colors)
     wanted: dict[str, Any] = {
+        "start": start,
         "task": task,
         "minutes": minutes,
         "size_px": size,

@@ -38,6 +38,77 @@ def backbones(reporter: Reporter, backbone: str | None) -> None:
     reporter.result({"weights": [{key: asdict(w)[key] for key in keys} for w in found]}, lines)
 
 
+@command.command("list", cls=options.Command, short_help="Ready models, which predict by their name.")
+@click.option(
+    "--shelf", help="Folder or https address of a shelf (default: all that are known).", metavar="PLACE"
+)
+def list_(reporter: Reporter, shelf: str | None) -> None:
+    """Models on the shelves: task, bands, ground resolution, licence, and a score on named ground.
+
+    Shelves are the folders and https addresses in EO_DL_SHELVES (with ; between), your own, and the package
+    eo_dl_models, if it is installed.
+
+    \b
+    eo-dl model list
+    eo-dl predict roofs_1m town.tif -o roofs.tif
+    """
+    from eo_dl.modelshelf import own_shelf, ready_models
+    from eo_dl.shelving import describe
+
+    ready = ready_models(shelf)
+    rows = [
+        (
+            one.model.name,
+            one.model.task,
+            ",".join(one.model.bands),
+            "" if one.model.gsd_m is None else f"{one.model.gsd_m:g}",
+            ",".join(one.model.classes),
+            one.model.licence,
+            describe(one.model),
+        )
+        for one in ready
+    ]
+    header = ("name", "task", "bands", "GSD (m)", "classes", "licence", "score")
+    lines = table(rows, header) if rows else [f"no model: there is no shelf; yours would be {own_shelf()}"]
+    values = [{"shelf": one.shelf, **one.model.model_dump(mode="json")} for one in ready]
+    reporter.result({"models": values}, lines)
+
+
+@command.command("get", cls=options.Command, short_help="Copy or download a ready model.")
+@click.argument("name", metavar="NAME")
+@click.option(
+    "-o", "--out", help="The new file, .eodl (default: your own shelf, for use by name).", metavar="FILE"
+)
+@click.option("--shelf", help="Folder or https address of the shelf (default: all known).", metavar="PLACE")
+@options.overwrite
+def get(reporter: Reporter, name: str, out: str | None, shelf: str | None, overwrite: bool) -> None:
+    """Copy or download a ready model, checked by its hash.
+
+    \b
+    eo-dl model get roofs_1m --shelf https://example.org/models
+    """
+    from eo_dl.shelving import get_model
+
+    path = get_model(name, out, shelf=shelf, overwrite=overwrite)
+    reporter.result({"model": str(path)}, [str(path)])
+
+
+@command.command(
+    "shelf", cls=options.Command, short_help="List the models of a folder, which becomes a shelf."
+)
+@click.argument("folder", metavar="FOLDER")
+def shelf_(reporter: Reporter, folder: str) -> None:
+    """Write shelf.json into a folder of models: names (those of the files), hashes, licences and scores.
+
+    The folder can then be named in EO_DL_SHELVES, or be put on a web server.
+    """
+    from eo_dl.shelving import write_shelf
+
+    index = write_shelf(folder)
+    rows = [(model.name, model.task, model.licence) for model in index.models]
+    reporter.result(index.model_dump(mode="json"), table(rows, ("name", "task", "licence")))
+
+
 @command.command(
     "show",
     cls=options.Command,

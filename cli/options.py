@@ -16,7 +16,7 @@ scenes -> scene_options
                     labels weak
     --scale         predict, labels queue
     --offset        predict, labels queue
-    --valid         inspect, tile, map, predict
+    --valid         inspect, tile, map, predict, labels check, labels queue, labels weak
     --mask          inspect, tile, map, predict, labels check, labels queue, labels weak
     --derive        inspect, tile, map
     --trust-vrt     inspect, tile, map, train, retrain, predict, evaluate, compare, stress, labels check,

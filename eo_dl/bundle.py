@@ -147,7 +147,8 @@ def load_model(model: Bundle | str | Path) -> Bundle:
 
     Args:
         model: Path of the file; or `hf://owner/name` or `https://.../NAME.eodl#sha256=...`, which is
-            downloaded once. An open model is returned unchanged.
+            downloaded once; or the name of a model on a shelf (`modelshelf`). An open model is returned
+            unchanged.
 
     Raises:
         BundleError: The file is missing, is no model, is damaged, or cannot be downloaded.
@@ -175,10 +176,20 @@ def load_model(model: Bundle | str | Path) -> Bundle:
 
 def _local(model: str | Path) -> Path:
     if isinstance(model, Path) or "://" not in model:
-        return Path(model)
+        return _named(str(model)) if isinstance(model, str) else model
     from .modeladdress import fetch_model  # lazy: only addresses need Python's web client
 
     return fetch_model(model)
+
+
+def _named(model: str) -> Path:
+    """The file at a path, or else the model of that name on a shelf."""
+    path = Path(model)
+    if path.exists() or path.suffix:
+        return path
+    from .modelshelf import is_name, ready_model  # lazy: only names need the shelves
+
+    return ready_model(model).fetch() if is_name(model) else path
 
 
 @dataclass(frozen=True)

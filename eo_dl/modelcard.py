@@ -115,12 +115,24 @@ def _inputs(spec: ModelSpec) -> str:
             f" Scenes whose pixels differ by more than {spec.gsd_tolerance:.0%} from {spec.gsd_m:.4g} m are "
             "resampled."
         )
+    text += f" {validity_text(spec)}"
     if spec.quantiles:
         text += " Scenes are compared with the training values, and refused where they lie far away."
     else:
         text += " The values of scenes are unchecked: those of the training are not known."
     header = ("band", "name", "dtype", "scale", "offset", "2/50/98 % of the training values")
     return f"## Inputs\n\n{_table(header, rows)}\n\n{text}"
+
+
+def validity_text(spec: ModelSpec) -> str:
+    """Which pixels the model takes for measured ground, in words."""
+    bands = {"all": "in all bands", "any": "in any band"}.get(str(spec.valid), f"in {spec.valid} bands")
+    gaps = (
+        ""
+        if spec.valid == "all"
+        else "; what a band lacks is its mean in the training, 0 after normalization"
+    )
+    return f"A pixel is valid ground where it was measured {bands} (rule `{spec.valid}`){gaps}."
 
 
 def quantiles_text(quantiles: QuantilesSpec | None) -> str:

@@ -39,6 +39,8 @@ FLOORS = {
     "modelspec": 6,
     "modelcard": 6,
     "modelitem": 6,
+    "modelshelf": 6,
+    "shelving": 6,
     "bundle": 6,
     "export": 7,
     "training": 8,
@@ -50,7 +52,7 @@ FLOORS = {
 }
 # The files of the model file stand on one floor and may know each other; the test of circles keeps their
 # order.
-MODEL_FILE = {"modeladdress", "modelspec", "modelcard", "modelitem", "bundle"}
+MODEL_FILE = {"modeladdress", "modelspec", "modelcard", "modelitem", "modelshelf", "shelving", "bundle"}
 
 
 def _room(path: Path) -> str:

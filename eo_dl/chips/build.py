@@ -48,7 +48,7 @@ from .manifest import (
 from .measure import Candidate, Measured, enough_valid, measure
 from .sampling import Sampling
 from .splits import ChipsToSplit, Split, SplitChips, block_names, default_block_chips, split_chips
-from .statistics import dead_notes, gap_notes, sample_size, statistics
+from .statistics import collar_notes, dead_notes, gap_notes, sample_size, statistics
 from .truth import SceneTruth
 from .valueamounts import value_amounts
 from .writing import ChipWriter, why_write
@@ -150,7 +150,9 @@ def make_chip_set(job: TileJob, folder: Path, out: Path) -> None:
         )
     if reason_to_write is not None and job.write_chips is None:
         notes.append(reason_to_write)
-    notes += gap_notes(job.scenes, job.scenes[0].bands, [chip.tally for chip in valid])
+    tallies = [chip.tally for chip in valid]
+    notes += gap_notes(job.scenes, job.scenes[0].bands, tallies)
+    notes += collar_notes(job.scenes, job.scenes[0].bands, tallies)
     notes += _class_notes(job.labels, records)
     band_statistics = statistics(used_tallies)
     notes += dead_notes(job.scenes[0].bands, band_statistics)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
@@ -20,6 +20,7 @@ import shapely
 from ..core.arraytypes import Float64Array
 from ..core.bands import BandSet
 from ..core.classes import ClassInfo, ClassSet
+from ..core.extras import needs_extra
 from ..core.htmlcard import card, grid_table, inline_png
 from ..core.labelset import LabelSet
 from ..core.normalization import BandStatistics
@@ -38,6 +39,9 @@ from .measure import owned
 from .places import find_places, windows_in_frame
 from .splits import fold_splits, fold_validated_on, without
 from .truth import SceneTruth
+
+if TYPE_CHECKING:
+    from .plaindataset import PlainDataset, TargetKind, Transform
 
 __all__ = ["ChipRecord", "ChipSet", "ChipSummary", "chip_ground", "open_chip_set"]
 
@@ -135,6 +139,39 @@ class ChipSet:
         if name not in SPLITS:
             raise ConfigError(f"{self.path}: unknown split {name!r}; choose one of {', '.join(SPLITS)}")
         return tuple(record for record in self.records if record.keep and record.split == name)
+
+    def dataset(
+        self,
+        split: str,
+        *,
+        target: TargetKind = "mask",
+        normalize: bool = True,
+        transform: Transform | None = None,
+    ) -> PlainDataset:
+        """The kept chips of a split as a torch data set of dictionaries, for training loops of your own.
+
+        Args:
+            split: "train", "val" or "test".
+            target: "mask": class ids of all pixels. "boxes": boxes and their classes. "instances": these and
+                a mask of each object. `plaindataset.PlainDataset` has shapes and keys.
+            normalize: Standard scores by the statistics of the train chips; otherwise physical values.
+            transform: Changes each sample, for example an augmentation; gets and gives a dictionary.
+
+        Raises:
+            ConfigError: There is no split of that name, or no such target.
+            MissingExtraError: torch is not installed.
+
+        Example:
+            >>> from torch.utils.data import DataLoader  # doctest: +SKIP
+            >>> from eo_dl.chips.plaindataset import collate  # doctest: +SKIP
+            >>> loader = DataLoader(chips.dataset("train"), collate_fn=collate)  # doctest: +SKIP
+        """
+        if target not in ("mask", "boxes", "instances"):
+            raise ConfigError(f"`target`: expected mask, boxes or instances, found {target!r}")
+        with needs_extra("a torch data set"):
+            from .plaindataset import PlainDataset  # lazy: the only thing here that needs torch
+
+        return PlainDataset(self, self.split(split), target=target, normalize=normalize, transform=transform)
 
     def for_fold(self, fold: int) -> ChipSet:
         """The same chips for one run of a cross-validation, guard kept.

@@ -26,6 +26,7 @@ _FEWEST = 16
 _USUAL_GAPS = (-9999.0, -99999.0, -32768.0, -32767.0, -999.0)
 _ENORMOUS = 1e19  # no measurement is, and fill values of floats are
 _SLAB = 8192  # values of a band at a time; from 10,000 on OpenBLAS would start threads of its own
+_LEAST_COLLAR = 0.03  # of the ground; a few black pixels are shadow
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,34 @@ def dead_notes(bands: BandSet, found: Sequence[BandStatistics]) -> list[str]:
         f"{band_list(constant)} {'holds' if len(constant) == 1 else 'hold'} one value or none in all train "
         "chips, from which nothing can be learnt; `drop_dead_bands` leaves such bands out, or choose `bands`"
     ]
+
+
+def collar_notes(scenes: Sequence[Scene], bands: BandSet, tallies: Sequence[BandTally]) -> list[str]:
+    """A note on scenes of whole numbers in which much ground has the lowest or highest value of its type in
+    all bands, as the collar around a turned or cut image has.
+
+    Args:
+        scenes: The scenes.
+        bands: The bands of the chips.
+        tallies: What each chip adds to the statistics.
+    """
+    samples = [tally.sample for tally in tallies if not tally.empty]
+    tagged = any(band.nodata is not None for scene in scenes for band in scene.bands)
+    whole = {scene.dtype for scene in scenes} <= {"uint8", "uint16"}
+    if not samples or tagged or not whole:
+        return []
+    values = np.concatenate(samples, axis=1)
+    scale, offset = np.array([band.scale for band in bands]), np.array([band.offset for band in bands])
+    notes = []
+    for stored in (0, 255 if scenes[0].dtype == "uint8" else 65535):
+        physical = (stored * scale + offset).astype(np.float32)
+        share = float((values == physical[:, None]).all(axis=0).mean())
+        if share >= _LEAST_COLLAR:
+            notes.append(
+                f"about {share:.0%} of the ground is {stored} in all bands without a nodata tag, as the "
+                f"collar of an image is: it counts as measured; otherwise set `nodata={stored}`"
+            )
+    return notes
 
 
 def gap_notes(scenes: Sequence[Scene], bands: BandSet, tallies: Sequence[BandTally]) -> list[str]:

@@ -19,7 +19,7 @@ from ..io.discover import host_of, is_remote
 from ..io.filestate import FileState, refuse_changed, states_of
 from ..io.outputlock import locks_output
 from ..io.scene import Scene, SceneSources
-from ..labels.coverage import match_labels
+from ..labels.coverage import extent_note, match_labels
 from ..labels.reading import read_labels
 from .build import TileJob, make_chip_set
 from .chipset import ChipSet, open_chip_set
@@ -226,7 +226,7 @@ def _tile(
         workers=wanted.workers,
         cluster=wanted.cluster,
         on_progress=on_progress,
-        notes=(*notes, *matched.labels.notes),
+        notes=(*notes, *matched.labels.notes, *extent_note(matched.labels)),
         label_files=label_files,
     )
     if stated_px is None:

@@ -28,6 +28,8 @@ EXTRAS = {
     "requests": "torchgeo",  # torchgeo 0.8.1 imports it without declaring it
     "pyarrow": "parquet",
     "openpyxl": "excel",
+    "folium": "notebooks",
+    "xarray": "notebooks",
 }
 """Importable name of an optional package -> the extra that installs it."""
 

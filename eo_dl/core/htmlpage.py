@@ -1,4 +1,4 @@
-"""The look of every page that eo_dl writes: one self-contained HTML file without scripts."""
+"""The look of every page that eo_dl writes: one self-contained HTML file, without scripts but for sliders."""
 
 from __future__ import annotations
 
@@ -51,6 +51,25 @@ thead th { color:#5a6270; font-weight:600 }
 }
 img { max-width:100%; border:1px solid #e4e3dc; border-radius:6px; background:#fff }
 ul { padding-left:1.2em }
+dt { font-weight:600; margin-top:.5em }
+dd { margin:0 0 0 1.2em; color:#5a6270 }
+.swipe { position:relative }
+.swipe img { display:block; width:100% }
+.swipe img.above { position:absolute; inset:0; clip-path:inset(0 0 0 50%) }
+.swipe .line {
+  position:absolute;
+  top:0;
+  bottom:0;
+  left:50%;
+  border-left:2px solid #fff;
+  box-shadow:0 0 3px #000;
+}
+.swipe + input { width:100%; margin:.5em 0 0; height:2em }
+@media (max-width:600px) {
+  body { margin:1em auto; padding:0 .7em }
+  th,td { padding:.3em .45em }
+  .card { min-width:7em; padding:.6em .8em }
+}
 footer { color:#5a6270; font-size:.85em; margin:3em 0 1em }
 """
 
@@ -81,6 +100,20 @@ def html_figure(caption: str, picture: bytes) -> str:
     """A section with a PNG, which becomes a part of the page."""
     text = escape(caption)
     return f"<h2>{text}</h2><img alt='{text}' src='{inline_png(picture)}'>"
+
+
+def html_swipe(caption: str, left: bytes, right: bytes) -> str:
+    """A section with two PNGs of one ground: a slider shows the first left of it, the second right of it."""
+    text = escape(caption)
+    move = (
+        "var parts=this.previousElementSibling.children,cut=this.value+'%';"
+        "parts[1].style.clipPath='inset(0 0 0 '+cut+')';parts[2].style.left=cut"
+    )
+    return (
+        f"<h2>{text}</h2><div class='swipe'><img alt='{text}: scene' src='{inline_png(left)}'>"
+        f"<img class='above' alt='{text}: result' src='{inline_png(right)}'><div class='line'></div></div>"
+        f'<input type="range" min="0" max="100" value="50" aria-label="{text}" oninput="{move}">'
+    )
 
 
 def note_list(notes: Sequence[str]) -> str:

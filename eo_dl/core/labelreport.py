@@ -42,6 +42,13 @@ class LabelReport:
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Objects that are not used at all, by kind ("points and lines")."""
 
+    used: int | None = None
+    """Objects that lie on a scene or image, the ignored ones too; None until labels meet them."""
+
+    share: float | None = None
+    """The share of the pixels of all scenes that their outlines cover, where they overlap counted twice; None
+    until labels meet scenes."""
+
     outside: int = 0
     """Objects wholly outside their image, or outside all scenes."""
 
@@ -72,7 +79,7 @@ class LabelReport:
         """
         if not self.read:
             return ""
-        parts = [f"{count_of(self.read, 'object')} read"]
+        parts = [f"{count_of(self.read, 'object')} read{self._used()}"]
         parts += _counted("ignored", self.ignored)
         parts += _counted("dropped", self.dropped)
         counts = {
@@ -84,6 +91,13 @@ class LabelReport:
         parts += [f"{count} {what}" for what, count in counts.items() if count]
         parts += self._unfit_classes()
         return f"labels: {', '.join(parts)}"
+
+    def _used(self) -> str:
+        """ "", or what is used of the objects read, in words."""
+        if self.used is None:
+            return ""
+        ground = "" if self.share is None else f", whose outlines cover {self.share:.2%} of the scenes"
+        return f", {self.used} used{ground}"
 
     def _unfit_classes(self) -> list[str]:
         unfit = [one for one in self.classes if not one.fits]
@@ -97,6 +111,8 @@ class LabelReport:
         return {
             "line": self.line,
             "read": self.read,
+            "used": self.used,
+            "share_of_scenes": None if self.share is None else round(self.share, 6),
             "ignored": dict(self.ignored),
             "dropped": dict(self.dropped),
             "outside": self.outside,

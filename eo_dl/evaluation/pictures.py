@@ -32,7 +32,7 @@ from ..labels.raster.masks import read_mask
 from ..labels.valueplanes import value_planes
 from ..scores.chipscores import YES
 from .chipwise import FoundChips, read_chips
-from .predictionfiles import parts_of
+from .predictionfiles import Part, parts_of
 from .valuewise import open_value_map
 
 if TYPE_CHECKING:
@@ -78,18 +78,12 @@ def side_by_side(
         return Path(out)
     labels = None if truth is None else _true_labels(truth, small)
     part = parts_of(prediction, scene.path)[0]
-    vector = not part.is_raster and not part.of_chips
+    vector = _holds_objects(part)
     panels = [("scene", base)]
     if labels is not None:
         draw = outlined if vector else painted
         panels.append(("truth", draw(base, labels, classes)))
-    if vector:
-        picture = outlined(base, _predicted_objects(prediction, small, classes), classes)
-    elif part.is_raster:
-        picture = _class_map(prediction, small, classes)
-    else:
-        picture = painted(base, _cells(read_chips(part), small), classes)
-    panels.append(("prediction", picture))
+    panels.append(("prediction", _picture(part, small, base, classes)))
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_bytes(_figure(panels, classes))
     return Path(out)
@@ -125,6 +119,35 @@ def _values_figure(base: UInt8Array, planes: Sequence[tuple[str, Float32Array]],
     info, unit = classes.classes[0], classes.value_infos[0].unit
     bar.set_label(f"{info.name} ({unit})" if unit else info.name, fontsize=9)
     return figure_png(figure)
+
+
+def scene_and_result(
+    scene: Scene, prediction: str | Path, classes: ClassSet, longest_px: int
+) -> tuple[UInt8Array, UInt8Array]:
+    """A scene and its prediction as two (H, W, 3) pictures of one size.
+
+    Args:
+        scene: The scene.
+        prediction: As for `side_by_side`.
+        classes: The classes of the prediction.
+        longest_px: Longer side of a picture, pixels.
+    """
+    small = scene.resized(*reduced_size(scene, longest_px))
+    base = quicklook(small)
+    return base, _picture(parts_of(prediction, scene.path)[0], small, base, classes)
+
+
+def _picture(part: Part, small: Scene, base: UInt8Array, classes: ClassSet) -> UInt8Array:
+    """A prediction on the picture's grid."""
+    if _holds_objects(part):
+        return outlined(base, _predicted_objects(part.path, small, classes), classes)
+    if part.is_raster:
+        return _class_map(part.path, small, classes)
+    return painted(base, _cells(read_chips(part), small), classes)
+
+
+def _holds_objects(part: Part) -> bool:
+    return not part.is_raster and not part.of_chips
 
 
 def _true_labels(truth: LabelSet, small: Scene) -> PixelLabels:

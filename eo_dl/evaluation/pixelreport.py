@@ -34,9 +34,7 @@ def measure_pixels(comparison: Comparison) -> Measurement:
     map_notes: dict[str, None] = {}
     for part in parts:
         class_map = open_class_map(part.path, zero_is_background=zero_is_background)
-        map_notes |= dict.fromkeys(class_map.notes)
-        if class_map.binary:
-            map_notes[f"{part.path.name}: 255 is the only value besides 0, so it is the class 1"] = None
+        map_notes |= dict.fromkeys((*class_map.notes, *class_map.value_notes))
         if not _same_classes(class_map.classes, classes):
             raise InputError(
                 f"{part.path}: has other classes than {parts[0].path.name}; evaluate maps of one model at a "

@@ -155,7 +155,7 @@ def _part(path: Path, scene: str = "") -> Part:
         raise InputError(f"{path}: the suffix {path.suffix!r} is no kind of prediction; expected {known}")
     vector_driver(str(path))  # raises a one-line error for any other content
     tags = layer_metadata(path)
-    # Formats without metadata (FlatGeobuf, GeoParquet) are recognized by their columns.
+    # Files without tags are recognized by their columns.
     has_probabilities = not tags and any(name.startswith(PROBABILITY_PREFIX) for name in field_names(path))
     if tags.get(KIND_TAG) == CHIPS.name or has_probabilities:
         return _part_of_chips(path, scene, tags, is_raster=False)

@@ -9,6 +9,7 @@ import shapely
 
 from ..core.gridwindow import between_grids
 from ..core.pixelgrid import PixelGrid
+from ..core.wording import listed
 from ..io.aoi import Aoi
 from ..io.outputtags import GRID_TAG, read_grid_tag, read_trained_ground
 from .predictionfiles import Part
@@ -34,7 +35,8 @@ def trained_area(part: Part, grid: PixelGrid) -> Aoi | None:
 
 
 def trained_notes(trained: int, scored: int, what: str, parts: Sequence[Part]) -> list[str]:
-    """A note on the share of what is scored that lies on ground of the training; none for none of it.
+    """Notes on the share of what is scored that lies on ground of the training, if any does, and on files
+    that do not say on what their model was trained.
 
     Args:
         trained: Number on ground of the training.
@@ -42,11 +44,27 @@ def trained_notes(trained: int, scored: int, what: str, parts: Sequence[Part]) -
         what: What is counted, e.g. "pixels".
         parts: The files, which name the model.
     """
-    if not scored or trained / scored < _LEAST_SHARE:
+    if not scored:
+        return []
+    return [*_share_note(trained / scored, what, parts), *_silent_note(parts)]
+
+
+def _silent_note(parts: Sequence[Part]) -> list[str]:
+    silent = [part.path.name for part in parts if "model" not in part.tags]
+    if not silent:
+        return []
+    return [
+        f"{listed(silent)}: does not say on which ground a model was trained, so whether the scored ground "
+        "is new to it is not checked"
+    ]
+
+
+def _share_note(share: float, what: str, parts: Sequence[Part]) -> list[str]:
+    if share < _LEAST_SHARE:
         return []
     models = sorted({part.tags["model"] for part in parts if "model" in part.tags})
     model = ", ".join(models) or "the model"
     return [
-        f"{trained / scored:.0%} of the scored {what} lie on ground that {model} was trained on, where "
+        f"{share:.0%} of the scored {what} lie on ground that {model} was trained on, where "
         "scores are better than on new ground; score held-out ground with `chips` and `split`, or an `aoi`"
     ]

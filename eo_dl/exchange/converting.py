@@ -8,8 +8,8 @@ from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from ..core.imagelabels import ImageLabels
-from ..core.imagenames import composed, names_of
+from ..core.imagelabels import ImageLabels, WholeImageLabels
+from ..core.imagenames import composed, names_of, stem_of
 from ..core.labelreport import LabelReport
 from ..core.labelset import LabelSet
 from ..core.maplabels import MapLabels
@@ -22,7 +22,7 @@ from ..io.workfolder import MARK, make_marked_folder, remove_marked_folder
 from ..labels.formats.annotations import Annotations, Losses
 from ..labels.formats.formatlist import written_format, written_formats
 from ..labels.formats.labelformat import WrittenFormat
-from ..labels.imagecoverage import check_frames
+from ..labels.imagecoverage import check_frames, image_notes
 from ..labels.labeloptions import LabelOptions, ReadingOptions
 from ..labels.plausibility import parts_by_image, report_on_pixels
 from ..labels.reading import LabelFiles, classes_of
@@ -79,7 +79,12 @@ def convert_labels(
     options = ReadingOptions.of(replace(label_options, sizes_px=sizes), attributes=True)
     labels = classes_of(source, options, images=paths)
     report = report_of(labels, scenes)
-    frame_notes = check_frames(labels, scenes)
+    if report.used == 0:
+        raise LabelError(
+            f"{labels.source}: none of {len(labels)} objects lies in its image; check that names and sizes "
+            "belong together, and that coordinates are pixels"
+        )
+    frame_notes = [*_image_notes(labels, scenes), *check_frames(labels, scenes)]
     if written.write_map is not None:
         labels = place_on_scenes(labels, scenes)
     notes = write_labels(labels, target, written, scenes, overwrite)
@@ -94,11 +99,31 @@ def report_of(labels: LabelSet, scenes: Sequence[Scene] = ()) -> LabelReport:
         scenes: Their images. Labels in map coordinates show nothing in pixels without them.
     """
     if isinstance(labels, ImageLabels):
-        return report_on_pixels(labels.report, parts_by_image(labels), labels.features, labels.classes)
+        sized = _with_sizes(labels, scenes)
+        return report_on_pixels(labels.report, parts_by_image(sized), labels.features, labels.classes)
     if isinstance(labels, MapLabels) and scenes:
         parts = (labels.for_grid(scene.native, scene.place) for scene in scenes)
         return report_on_pixels(labels.report, parts, labels.features, labels.classes)
     return labels.report
+
+
+def _with_sizes(labels: ImageLabels, scenes: Sequence[Scene]) -> ImageLabels:
+    """The labels with the sizes of those images that are known, where the files do not say them."""
+    size_of = {
+        labels.covered_names.by_stem(scene.place): (scene.native.width, scene.native.height)
+        for scene in scenes
+    }
+    covered = tuple(
+        replace(image, size_px=image.size_px or size_of.get(stem_of(image.name))) for image in labels.covered
+    )
+    return replace(labels, covered=covered)
+
+
+def _image_notes(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
+    """Notes on images and labels that do not belong together. Raises `LabelError` where none do."""
+    if not scenes or not isinstance(labels, ImageLabels | WholeImageLabels):
+        return []
+    return image_notes(labels, scenes)
 
 
 def format_of_suffix(target: Path) -> WrittenFormat | None:

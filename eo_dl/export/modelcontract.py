@@ -25,6 +25,7 @@ _KEPT = (
     "normalization",
     "thresholds",
     "scores",
+    "valid",
 )
 
 
@@ -44,7 +45,7 @@ def contract_json(spec: ModelSpec) -> str:
     """What a program must know to run a model: bands, units, normalization, classes, GSD, chip, margin.
 
     "input" says how stored values become the input of the graph: per band `stored * gain + shift`, and 0
-    where a pixel was not measured.
+    where a pixel was not measured. "valid" says in how many bands a pixel must be measured to count.
     """
     fields = spec.model_dump(mode="json")
     contract = {name: fields[name] for name in _KEPT}

@@ -112,8 +112,9 @@ def _assemble_labels(plan: Plan, pieces: RowPieces, on_progress: OnProgress) -> 
         else:
             polygons = ClassPolygons(_NoPieces(), plan.scene.native.width)
             sinks.append(polygons)
-        sinks += extra_sinks(plan, stack)
-        _take_rows(pieces, sinks, on_progress)
+        with ExitStack() as of_extras:  # which get their names first
+            sinks += extra_sinks(plan, of_extras)
+            _take_rows(pieces, sinks, on_progress)
         if polygons is None:
             return _outcome("raster", pieces)
         count, notes = write_plan_objects(plan, polygons.finish(), native_grid=True)

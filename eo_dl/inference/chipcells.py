@@ -204,8 +204,17 @@ class Cells:
         ) as writer:
             writer.write(0, ids.reshape(self.grid.shape).astype(np.uint8))
 
-    def write_extra(self, path: Path, extra: ExtraPlanes, tags: Mapping[str, str], overwrite: bool) -> None:
-        """Write a raster beside the map, with one pixel per chip; 255 for cells without valid pixels."""
+    def write_extra(
+        self,
+        path: Path,
+        extra: ExtraPlanes,
+        tags: Mapping[str, str],
+        overwrite: bool,
+        companion_of: Path,
+    ) -> None:
+        """Write a raster beside the map, with one pixel per chip; 255 for cells without valid pixels. The
+        work folder `companion_of` notes it.
+        """
         predicted, count = self.predicted, len(extra.bands)
         planes = np.full((count, len(predicted)), IGNORE_ID, np.uint8)
         values = PixelValues(
@@ -223,6 +232,7 @@ class Cells:
             scales=extra.scales,
             style=extra.style,
             overwrite=overwrite,
+            companion_of=companion_of,
         ) as writer:
             writer.write(0, planes.reshape(count, *self.grid.shape))
 

@@ -11,8 +11,9 @@ from ..bundle import Bundle, load_model
 from ..core.progress import OnProgress, silent
 from ..core.rawnames import FEATURE_MAP
 from ..errors import ConfigError, OutputExistsError
-from ..io.atomic import refuse_existing
+from ..io.atomic import refuse_existing, work_folder
 from ..io.chiptables import TABLE_SUFFIX
+from ..io.companions import is_companion
 from ..io.discover import GEOTIFF_SUFFIXES, VECTOR_SUFFIXES
 from ..io.mapfolder import FolderJournal, outputs_in
 from ..io.outputlock import locks_output
@@ -31,6 +32,7 @@ from .plan import Plan, Request, make_plan
 from .prediction import Prediction, folder_prediction
 from .runplan import EngineRunner, kept_prediction, run_plan
 from .smallscenes import predict_scenes
+from .spool import pieces_folder
 
 
 @locks_output
@@ -240,8 +242,13 @@ def _check_outputs(
     journal: FolderJournal,
 ) -> None:
     check_inputs(bundle, scenes, outs, extras)
-    for path in (*outs, *_paths_of(extras)):
-        refuse_existing(path, overwrite or journal.knows(path))
+    for out in outs:
+        refuse_existing(out, overwrite or journal.knows(out))
+    for out, of_map in zip(outs, extras, strict=True):
+        for extra in of_map:
+            # of a run that was killed before the map itself was finished
+            noted = any(is_companion(work(out), extra.path) for work in (work_folder, pieces_folder))
+            refuse_existing(extra.path, overwrite or journal.knows(extra.path) or noted)
 
 
 def _paths_of(extras: Sequence[tuple[ExtraPath, ...]]) -> list[Path]:

@@ -6,12 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..core.classes import ClassSet
 from ..core.htmlcard import card
 from ..core.pixelgrid import PixelGrid
+from ..errors import ConfigError, EoDlError
+from ..io.chiptables import TABLE_SUFFIX
+from ..io.discover import GEOTIFF_SUFFIXES
 from ..postprocessing.classtotals import ClassTotal, sum_of_totals
+from . import predictionview
+
+if TYPE_CHECKING:
+    import folium
+    import geopandas
+    import xarray
+    from matplotlib.axes import Axes
 
 PredictionKind = Literal["raster", "values", "polygons", "objects", "chips", "images", "folder"]
 
@@ -100,6 +110,87 @@ class Prediction:
         }
         return {name: value for name, value in values.items() if value not in (None, "", [])}
 
+    def to_geodataframe(self) -> geopandas.GeoDataFrame:
+        """The features of a vector output; of several scenes those of all, in the CRS of the first, with a
+        column "scene".
+
+        Raises:
+            ConfigError: The output is a raster, or a table without places.
+        """
+        if self.parts:
+            import geopandas  # lazy: rasters do not need it
+            import pandas as pd
+
+            frames = [part.to_geodataframe().assign(scene=part.scene) for part in self.parts]
+            crs = frames[0].crs
+            alike = [frame if crs is None or frame.crs is None else frame.to_crs(crs) for frame in frames]
+            return geopandas.GeoDataFrame(pd.concat(alike, ignore_index=True), crs=crs)
+        if self.path.suffix.lower() in GEOTIFF_SUFFIXES:
+            raise ConfigError(f"{self.path}: is a raster; `vectorize` makes polygons of a class map")
+        if self.path.suffix.lower() == TABLE_SUFFIX:
+            raise ConfigError(f"{self.path}: is a table without places; read it with pandas")
+        return predictionview.features(self.path)
+
+    def to_xarray(self, *, probabilities: bool = False) -> xarray.DataArray:
+        """The raster of one scene with its coordinates, read as a whole: class ids (y, x), or probabilities.
+
+        Args:
+            probabilities: (class, y, x) from 0 to 1, where `predict` wrote them.
+
+        Raises:
+            ConfigError: The output is no raster, or of several scenes, or has no probabilities.
+            MissingExtraError: xarray is not installed.
+        """
+        if self.parts:
+            raise ConfigError(f"{self.path}: holds {len(self.parts)} maps; take those of `parts`")
+        if probabilities:
+            if self.probabilities is None:
+                raise ConfigError(
+                    f"{self.path}: has no probabilities; predict with `extras=MapExtras(probabilities=True)`"
+                )
+            return predictionview.probability_array(self.probabilities, self.classes)
+        if self.path.suffix.lower() not in GEOTIFF_SUFFIXES:
+            raise ConfigError(f"{self.path}: is no raster; to_geodataframe() reads it")
+        return predictionview.class_array(self.path, self.classes)
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the output of one scene in map coordinates: a class map in its colours, or features over the
+        scene.
+
+        Args:
+            axes: Where to draw (default: a new figure, `axes.figure`).
+
+        Raises:
+            ConfigError: The output is of several scenes, or a table.
+        """
+        self._refuse_many("draw")
+        return predictionview.draw(self.path, self.classes, self.scene, axes)
+
+    def explore(self) -> folium.Map:
+        """The output of one scene on a web map, whose background tiles are loaded when it is shown.
+
+        Raises:
+            ConfigError: The output is of several scenes, a table, or has no CRS.
+            MissingExtraError: folium is not installed.
+        """
+        self._refuse_many("explore")
+        return predictionview.web_map(self.path, self.classes)
+
+    def _refuse_many(self, what: str) -> None:
+        if self.parts:
+            raise ConfigError(f"{self.path}: holds {len(self.parts)} maps; {what} those of `parts`")
+        if self.path.suffix.lower() == TABLE_SUFFIX:
+            raise ConfigError(f"{self.path}: is a table without places; read it with pandas")
+
+    def _picture(self) -> bytes | None:
+        """A small picture of the output; None where it is of several scenes, a table, or gone."""
+        if self.parts or self.path.suffix.lower() == TABLE_SUFFIX:
+            return None
+        try:
+            return predictionview.picture(self.path, self.classes, self.scene)
+        except EoDlError:
+            return None
+
     def _repr_html_(self) -> str:
         rows: list[tuple[str, object]] = []
         for name, value in self.values().items():
@@ -108,7 +199,7 @@ class Prediction:
                 rows.append((name, text))
         rows += [(total.name, total.text) for total in self.totals]
         rows += [("note", note) for note in self.notes]
-        return card(self.path.name, rows)
+        return card(self.path.name, rows, self._picture())
 
 
 def folder_prediction(folder: Path, parts: tuple[Prediction, ...], seconds: float) -> Prediction:

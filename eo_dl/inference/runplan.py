@@ -16,6 +16,7 @@ from ..core.pixelpolygons import RowPolygonizer
 from ..core.progress import OnProgress
 from ..errors import Cancelled
 from ..io.atomic import work_folder
+from ..io.companions import is_companion
 from ..io.rasterwriter import RasterWriter
 from ..io.scene import Scene, SceneReader
 from ..mosaic.blendmosaic import blended_edges
@@ -165,7 +166,8 @@ def _run_polygons(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Ou
     with ExitStack() as stack:
         spool = stack.enter_context(Spool(plan.out, plan.job_key))
         polygons = ClassPolygons(spool, native.width)
-        output, tally = _run_rows(plan, runner, polygons, stack, on_progress)
+        with ExitStack() as of_extras:  # which get their name first
+            output, tally = _run_rows(plan, runner, polygons, of_extras, on_progress)
         count, notes = write_plan_objects(plan, polygons.finish(), native_grid=True)
     return Outcome("polygons", tally, output.first_row, count, notes)
 
@@ -173,7 +175,8 @@ def _run_polygons(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Ou
 def _run_cleaned(plan: Plan, runner: ChipRunner, on_progress: OnProgress) -> Outcome:
     with ExitStack() as stack:
         held = HeldRows(stack.enter_context(Spool(plan.out, plan.job_key)))
-        output, tally = _run_rows(plan, runner, held, stack, on_progress)
+        with ExitStack() as of_extras:
+            output, tally = _run_rows(plan, runner, held, of_extras, on_progress)
         count, notes = write_cleaned(plan, held.strips)
     return Outcome("polygons" if count is not None else "raster", tally, output.first_row, count, notes)
 
@@ -217,6 +220,13 @@ def _run_rows(
         decoder = label_decoder(plan, most_px)
         tally = runner.run(plan.job, decoder, output, on_progress)
     return output, tally
+
+
+def kept_in(plan: Plan) -> Path:
+    """The folder that keeps the unfinished output of a plan."""
+    output = plan.bundle.task.output
+    is_map = output == RASTER and is_raster(plan.out, output) and not plan.request.cleanup.changes_pixels
+    return work_folder(plan.out) if is_map else pieces_folder(plan.out)
 
 
 def label_edges(plan: Plan) -> Sequence[int]:
@@ -284,13 +294,16 @@ def value_writer(plan: Plan) -> RasterWriter:
 
 
 def extra_sinks(plan: Plan, stack: ExitStack) -> list[RowSink]:
-    """The rasters beside a class map, opened until `stack` is left."""
+    """The rasters beside a class map, opened until `stack` is left; without those that were finished by a run
+    that was killed before the map was.
+    """
     sinks: list[RowSink] = []
     first = 0
     for place, planes in zip(plan.extras, extra_planes(plan.bundle, plan.request.extras), strict=True):
         count = len(planes.bands)
-        writer = stack.enter_context(_extra_writer(plan, place.path, planes))
-        sinks.append(ExtraRaster(writer, first, count))
+        if not is_companion(kept_in(plan), place.path):
+            writer = stack.enter_context(_extra_writer(plan, place.path, planes))
+            sinks.append(ExtraRaster(writer, first, count))
         first += count
     return sinks
 
@@ -308,6 +321,7 @@ def _extra_writer(plan: Plan, out: Path, planes: ExtraPlanes) -> RasterWriter:
         style=planes.style,
         overwrite=plan.request.overwrite,
         job_key=plan.job_key,
+        companion_of=kept_in(plan),
     )
 
 
@@ -390,13 +404,15 @@ def write_cells(plan: Plan, output: CellOutput) -> tuple[int | None, tuple[str, 
     cells = Cells(
         output.finish(), plan.job.grid, plan.scene.grid, plan.bundle.classes, codec.rule.multi_label
     )
+    work = kept_in(plan)
+    for place, planes in zip(plan.extras, extra_planes(plan.bundle, plan.request.extras), strict=True):
+        if not is_companion(work, place.path):
+            cells.write_extra(place.path, planes, plan.tags, overwrite, work)
     count = None
     if is_raster(plan.out, CHIPS):
         cells.write_raster(plan.out, plan.tags, overwrite)
     else:
         count = cells.write_table(plan.out, plan.tags, overwrite)
-    for place, planes in zip(plan.extras, extra_planes(plan.bundle, plan.request.extras), strict=True):
-        cells.write_extra(place.path, planes, plan.tags, overwrite)
     return count, cells.edge_notes()
 
 

@@ -21,12 +21,13 @@ import shapely
 from ..core.arrays import Objects
 from ..core.arraytypes import AnyArray, GeometryArray, Int64Array, UInt8Array
 from ..errors import SceneChangedError
+from ..io import companions
 from ..io.arrayfiles import load_arrays
 from ..io.atomic import disk_errors, work_folder, write_bytes
 from ..io.journal import Journal, is_of_job, mark_job, read_entries
 from ..io.workfolder import claim_folder, clear_folder
 
-_FILES = re.compile(r"piece_\d+\.npz|journal|job\.json")
+_FILES = re.compile(rf"piece_\d+\.npz|journal|job\.json|{re.escape(companions.NOTE)}")
 
 
 def pieces_folder(target: Path) -> Path:

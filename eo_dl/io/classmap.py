@@ -71,6 +71,31 @@ class ClassMap:
                 has_class = has_class or bool((values == IGNORE_ID).any())
         return has_class
 
+    @cached_property
+    def value_notes(self) -> tuple[str, ...]:
+        """What the stored values of a map of another program are taken for."""
+        if self.binary:
+            return (f"{self.scene.name}: 255 is the only value besides 0, so it is the class 1",)
+        if self._holds_nothing_but_nodata():
+            return (
+                f"{self.scene.name}: holds nothing but 0 and its nodata value 255, so no class was predicted "
+                "anywhere; if 255 is the class, remove the tag (gdal_edit.py -unsetnodata)",
+            )
+        return ()
+
+    def _holds_nothing_but_nodata(self) -> bool:
+        """Whether a raster of another program holds nothing but 0 and the nodata value 255."""
+        if self.classes is not None or self.nodata != IGNORE_ID or self.scene.dtype != "uint8":
+            return False
+        has_nodata = False
+        with SceneReader(self.scene) as reader:
+            for window in self._windows():
+                chip = reader.read(window)
+                if chip.pixels[0][chip.valid].any():
+                    return False
+                has_nodata = has_nodata or not chip.valid.all()
+        return has_nodata
+
     @property
     def grid(self) -> PixelGrid:
         """Its grid."""

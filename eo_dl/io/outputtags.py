@@ -23,6 +23,7 @@ from ..core.classes import ClassSet
 from ..core.pixelgrid import PixelGrid
 from ..core.valueinfo import ValueInfo
 from ..errors import EoDlError
+from .discover import own_path
 from .sceneaddress import address_below
 
 GRID_TAG = "grid"
@@ -53,6 +54,8 @@ TRAINED_TAG = "trained_ground"
 _MOST_CHARACTERS = 2_000_000
 COMMAND_TAG = "command"
 """Tag: the command line that made the output."""
+PARQUET_TAGS = b"eo_dl"
+"""Where the schema of a GeoParquet file has the tags, as JSON."""
 MIN_SCORE_TAG = "min_score"
 """Tag: objects below this score were left out of a prediction."""
 TEMPERATURE_TAG = "temperature"
@@ -155,7 +158,7 @@ def read_trained_ground(tags: Mapping[str, str]) -> shapely.Geometry | None:
 
 
 def layer_metadata(path: str | Path) -> dict[str, str]:
-    """The tags of a vector output; empty for formats that hold none (FlatGeobuf, GeoParquet)."""
+    """The tags of a vector output; empty where a file has none."""
     suffix = Path(path).suffix.lower()
     tags: object = {}
     if suffix == ".geojson":
@@ -164,9 +167,30 @@ def layer_metadata(path: str | Path) -> dict[str, str]:
     if suffix == ".gpkg":
         with contextlib.suppress(sqlite3.Error, ParseError, DefusedXmlException):
             tags = _geopackage_metadata(Path(path))
+    if suffix == ".fgb":
+        with contextlib.suppress(ValueError, OSError, RuntimeError):
+            tags = _flatgeobuf_metadata(Path(path))
+    if suffix == ".parquet":
+        with contextlib.suppress(ImportError, ValueError, OSError):
+            tags = _parquet_metadata(Path(path))
     if not isinstance(tags, dict):
         return {}
     return {str(key): str(value) for key, value in tags.items()}
+
+
+def _flatgeobuf_metadata(path: Path) -> object:
+    """The metadata in the header of a FlatGeobuf file."""
+    import pyogrio  # lazy: loads numpy's and GDAL's vector parts, which rasters do not need
+
+    return pyogrio.read_info(str(own_path(path)))["layer_metadata"]
+
+
+def _parquet_metadata(path: Path) -> object:
+    """The tags in the schema of a GeoParquet file."""
+    from pyarrow import parquet  # lazy: an extra
+
+    metadata = parquet.read_schema(path).metadata or {}
+    return json.loads(metadata.get(PARQUET_TAGS, b"{}"))
 
 
 def _geopackage_metadata(path: Path) -> dict[str, str]:

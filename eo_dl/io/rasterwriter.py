@@ -24,6 +24,7 @@ from ..core.pixelgrid import PixelGrid
 from ..errors import OutputExistsError, SceneChangedError
 from .atomic import disk_errors, part_name, publish, refuse_existing, write_bytes
 from .cog import RasterFacts, assemble
+from .companions import note_companion
 from .gate import sidecars
 from .gdal import quietly
 from .outputlock import run_lock
@@ -66,6 +67,8 @@ class RasterWriter:
         overwrite: Replace an existing file.
         job_key: Identifies everything the pixels depend on. Rows of a killed run with the same key are kept:
             writing continues at row `done_rows`. None: nothing is kept for a later run.
+        companion_of: The work folder of an output that this raster belongs to and that gets its name later;
+            the raster is noted there.
 
     Raises:
         OutputExistsError: The file exists and `overwrite` is False.
@@ -88,8 +91,10 @@ class RasterWriter:
         style: str | None = None,
         overwrite: bool = False,
         job_key: str | None = None,
+        companion_of: Path | None = None,
     ) -> None:
         self.path = Path(path)
+        self._companion_of = companion_of
         self._overwrite = overwrite
         self._classes = classes
         self._style = probability_raster_qml() if style is None and scales else style
@@ -176,6 +181,8 @@ class RasterWriter:
             replaces = self.path.exists()
             if not replaces:
                 self._write_sidecars()
+            if self._companion_of is not None:
+                note_companion(self._companion_of, self.path, finished)
             publish(finished, self.path)
             if replaces:
                 self._write_sidecars()

@@ -20,6 +20,7 @@ import numpy as np
 
 from ..core.arraytypes import AnyArray
 from ..errors import WriteError
+from . import companions
 from .atomic import disk_errors, work_folder, write_all
 from .journal import Journal, is_of_job, mark_job, open_at, read_entries
 from .outputlock import writer_lock
@@ -30,7 +31,9 @@ _ENTRY = re.compile(r"(\d{1,10}) ([1-9]\d{0,9}) ([0-9a-f]{8})")
 _PIECE_BYTES = 2**24
 # Our files in a work folder; `cog` adds "rows.vrt" and those that start with "assembled.". Version 0.1 kept
 # its lock there.
-_FILES = re.compile(r"rows\.bin|journal|job\.json|lock|rows\.vrt|assembled\.[a-z.]+")
+_FILES = re.compile(
+    rf"rows\.bin|journal|job\.json|lock|rows\.vrt|assembled\.[a-z.]+|{re.escape(companions.NOTE)}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +209,7 @@ class Spill:
             written = []
             self.rows_path.unlink(missing_ok=True)
             journal_path.unlink(missing_ok=True)
+            (self.folder / companions.NOTE).unlink(missing_ok=True)
             _check_space(self.target, self.layout)
             mark_job(self.folder, job)
         self.written = written

@@ -36,6 +36,7 @@ from .discover import VECTOR_SUFFIXES
 from .gate import flatgeobuf_header, vector_driver
 from .geojson import geojson_bytes, plain_value, read_geojson
 from .layermerge import add_layers
+from .outputtags import PARQUET_TAGS
 from .polygontable import PolygonTable
 from .qgisstyles import GeometryKind, add_layer_styles, categories_qml
 from .rasterwriter import write_style
@@ -43,7 +44,11 @@ from .rasterwriter import write_style
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+NOTES = "eo_dl_notes"
+"""The key of `GeoDataFrame.attrs` with what was guessed on reading."""
 _STYLE_LAYER = "layer_styles"
+_CODE_PAGE_BYTE, _DBF_HEADER = 29, 32
+_MOST_TEXT = 16 * 2**20
 # A GeoPackage needs a date of last change; with a fixed one, the same result has the same bytes.
 _SETTINGS = threading.Lock()
 _FIXED_DATE = "2000-01-01T00:00:00.000Z"
@@ -153,7 +158,57 @@ def _read_ogr(source: str, layer: str | None) -> geopandas.GeoDataFrame:
         # With a condition, GDAL counts the features of a GeoPackage instead of believing the table in which
         # other programs may have left any number, and of which it reads no more than that.
         every = "1 = 1" if _has_wrong_count(source, chosen) else None
-        return pyogrio.read_dataframe(ogr_name(source), layer=chosen, fid_as_index=True, where=every)
+        encoding = unstated_encoding(source) if driver_is_shapefile(source) else None
+        frame = pyogrio.read_dataframe(
+            ogr_name(source), layer=chosen, fid_as_index=True, where=every, encoding=encoding
+        )
+    if encoding is not None:
+        frame.attrs[NOTES] = (
+            f"{Path(source).name}: states no encoding (.cpg), its texts are read as {encoding}; otherwise "
+            "write the right one into a file of the same name that ends in .cpg",
+        )
+    return frame
+
+
+def driver_is_shapefile(source: str) -> bool:
+    """Whether a vector file is a Shapefile."""
+    return source.lower().endswith(".shp")
+
+
+def unstated_encoding(source: str) -> str | None:
+    """The encoding of the texts of a Shapefile that states none; None where it does, or where all is ASCII.
+
+    UTF-8 if the texts are valid in it, which those of another encoding hardly are; else that of Windows.
+    """
+    table = next((path for path in _siblings(source, ".dbf")), None)
+    if table is None or any(_siblings(source, ".cpg")):
+        return None
+    with table.open("rb") as file:
+        head = file.read(_DBF_HEADER)
+        if len(head) < _DBF_HEADER or head[_CODE_PAGE_BYTE] != 0:
+            return None
+        file.seek(int.from_bytes(head[8:10], "little"))  # after the descriptions of the fields
+        text = file.read(_MOST_TEXT)
+    if text.isascii():
+        return None
+    # the end may be cut within a letter
+    return "UTF-8" if _is_utf8(text) else "cp1252"
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(text) - 4 and len(text) == _MOST_TEXT
+    return True
+
+
+def _siblings(source: str, suffix: str) -> Iterator[Path]:
+    """The file of the same name with another suffix, in any case."""
+    path = Path(source)
+    for other in path.parent.iterdir():
+        if other.stem == path.stem and other.suffix.lower() == suffix:
+            yield other
 
 
 def ogr_name(path: str | Path) -> str:
@@ -305,7 +360,7 @@ def write_layer(
         classes: Classes to style the layer by: inside a GeoPackage, as `NAME.qml` beside other files.
         style_field: The field that holds the class name.
         outlines: Style polygons as outlines, for objects that must not hide the image.
-        metadata: Tags (GeoPackage and GeoJSON only).
+        metadata: Tags of the file.
         overwrite: Replace an existing file.
 
     Raises:
@@ -328,9 +383,9 @@ def write_layer(
         if suffix == ".geojson":
             data = geojson_bytes(_frame(features), layer, metadata or {}, str(target))
         elif suffix == ".parquet":
-            data = _parquet(target, _frame(features))
+            data = _parquet(target, _frame(features), metadata or {})
         else:
-            data = _flatgeobuf(features, layer)
+            data = _flatgeobuf(features, layer, metadata or {})
         write_verified(temporary, data, target)
         if suffix == ".fgb":
             count = pyogrio.read_info(temporary, force_feature_count=True)["features"]
@@ -343,13 +398,16 @@ def _frame(features: geopandas.GeoDataFrame | PolygonTable) -> geopandas.GeoData
     return features.frame() if isinstance(features, PolygonTable) else features
 
 
-def _flatgeobuf(features: geopandas.GeoDataFrame | PolygonTable, layer: str) -> memoryview:
+def _flatgeobuf(
+    features: geopandas.GeoDataFrame | PolygonTable, layer: str, metadata: Mapping[str, str]
+) -> memoryview:
     return _layer_bytes(
         features,
         geometry_type=_geometry_type(features),
         driver="FlatGeobuf",
         layer=layer,
         layer_options={"SPATIAL_INDEX": "NO" if _has_null_geometries(features) else "YES"},
+        layer_metadata=dict(sorted(metadata.items())) or None,
     )
 
 
@@ -396,13 +454,20 @@ class _FileInOneWrite(io.BytesIO):
         return len(self.content)
 
 
-def _parquet(target: Path, frame: geopandas.GeoDataFrame) -> memoryview:
+def _parquet(target: Path, frame: geopandas.GeoDataFrame, metadata: Mapping[str, str]) -> memoryview:
     import pyarrow  # lazy: an extra, and `check_vector_suffix` found it
     from pyarrow import parquet
 
     buffer = io.BytesIO()
     try:
         frame.to_parquet(buffer, index=False)
+        if metadata:
+            table = parquet.read_table(buffer)
+            tags = json.dumps(dict(sorted(metadata.items())), ensure_ascii=False).encode()
+            buffer = io.BytesIO()
+            parquet.write_table(
+                table.replace_schema_metadata({**(table.schema.metadata or {}), PARQUET_TAGS: tags}), buffer
+            )
     except pyarrow.ArrowException as cause:
         raise _write_error(target, cause) from cause
     _check_count(target, parquet.read_metadata(buffer).num_rows, len(frame))

@@ -27,6 +27,8 @@ _RARER = 5  # times as frequent as its misspelling a name must be
 _SIMILARITY = 0.85
 # As LabelMe's converters call them, also in the files of other formats.
 _IGNORED_NAME = "__ignore__"
+# Numbers that programs write where nothing is known, and that are no usual class.
+_USUAL_GAPS = frozenset({"-1", "-999", "-9999", "-99999", "-32768", "-32767", "65535", "4294967295"})
 _BACKGROUND_NAMES = (BACKGROUND, "_background_")
 
 
@@ -89,6 +91,7 @@ def _one_class_per_value(
     notes: list[str] = []
     if _are_numbers(values):
         _refuse_zero(values, counts, source)
+        _refuse_gaps(values, counts, source)
         ids = _ids_of_numbers(values, notes)
     else:
         ids = _ids_of_texts(values, known)
@@ -116,6 +119,19 @@ def _refuse_zero(values: Sequence[str], counts: Mapping[str, int], source: str) 
         f"{source}: {times} of {sum(counts.values())} labels have the class 0, which is the first class to "
         f"some programs and the background to others; choose with `classes`: '{as_class}', or "
         f"'{as_background}'"
+    )
+
+
+def _refuse_gaps(values: Sequence[str], counts: Mapping[str, int], source: str) -> None:
+    """Raise `LabelError` for classes called by a number with which programs mark what is not known."""
+    gap = next((value for value in values if value in _USUAL_GAPS and counts.get(value)), None)
+    if gap is None or len(values) == 1:
+        return
+    others = [f"class_{value}={value}" for value in sorted(values, key=int) if value not in (gap, "0")]
+    as_gap, as_class = (",".join([*others[:3], item]) for item in (f"-{gap}", f"class_of_{gap}={gap}"))
+    raise LabelError(
+        f"{source}: {gap} ({count_of(counts[gap], 'time')}) marks what is not known to many programs, and "
+        f"may be a class; choose with `classes`: '{as_gap}' ignores it, '{as_class}' makes it a class"
     )
 
 

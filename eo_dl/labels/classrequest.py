@@ -127,7 +127,7 @@ def _parsed(text: str) -> _Item:
     if equals:
         return _Item(name, _values(text, name, listed), bare=False)
     if name.startswith("-") and len(name) > 1:
-        return _Item(None, _values(text, name, name.lstrip("-")), bare=False)
+        return _Item(None, _values(text, name, name.removeprefix("-")), bare=False)
     return _Item(name, _values(text, name, name, separator=None), bare=True)
 
 

@@ -62,6 +62,9 @@ class MatchedLabels:
             return self
         parts = [placed.labels for placed in self.placed]
         report = report_on_pixels(labels.report, parts, labels.features, labels.classes)
+        scenes_px = sum(placed.scene.grid.width * placed.scene.grid.height for placed in self.placed)
+        covered_px = sum(float(_areas_on_scene(placed).sum()) for placed in self.placed)
+        report = replace(report, share=covered_px / scenes_px)
         return replace(self, labels=replace(labels, report=report))
 
     @property
@@ -115,6 +118,20 @@ def match_labels(labels: LabelSet, scenes: Sequence[Scene]) -> MatchedLabels:
 
 
 # Label files that are named like scenes
+
+
+def extent_note(labels: LabelSet) -> list[str]:
+    """A note that labels are taken as complete, where nothing says on which ground they are.
+
+    Args:
+        labels: The labels; of rasters and of whole images every pixel is stated.
+    """
+    if not isinstance(labels, MapLabels | ImageLabels) or labels.areas is not None or labels.only_features:
+        return []
+    return [
+        "the labels are taken as complete, so that ground without one is background; say where they are "
+        "complete with `annotated`, or leave other ground out with `unlabelled=ignore`"
+    ]
 
 
 def _bound_to_scenes(labels: MapLabels, scenes: Sequence[Scene]) -> MapLabels:
@@ -192,12 +209,7 @@ def _partial_note(labels: MapLabels, matched: MatchedLabels) -> list[str]:
     """
     inside = np.zeros(len(labels), np.float64)
     for placed in matched.placed:
-        geometries = placed.labels.geometries
-        areas = shapely.area(geometries)
-        on_scene = areas.copy()
-        frame = shapely.box(0, 0, placed.scene.grid.width, placed.scene.grid.height)
-        cut = ~shapely.contains_properly(frame, geometries)
-        on_scene[cut] = shapely.area(shapely.intersection(geometries[cut], frame))
+        areas, on_scene = shapely.area(placed.labels.geometries), _areas_on_scene(placed)
         inside[placed.labels.index] += np.divide(on_scene, areas, out=np.ones(len(areas)), where=areas > 0)
     used = matched.used
     partial = used & (inside < _WHOLE)
@@ -207,6 +219,16 @@ def _partial_note(labels: MapLabels, matched: MatchedLabels) -> list[str]:
         f"{count_lies(int(partial.sum()), int(used.sum()), 'label')} partly outside the scenes: "
         f"{inside[partial].mean():.2%} of them on average is inside"
     ]
+
+
+def _areas_on_scene(placed: PlacedLabels) -> Float64Array:
+    """(N,) the area of each label on its scene, in pixels."""
+    geometries = placed.labels.geometries
+    areas = np.asarray(shapely.area(geometries), np.float64)
+    frame = shapely.box(0, 0, placed.scene.grid.width, placed.scene.grid.height)
+    cut = ~shapely.contains_properly(frame, geometries)
+    areas[cut] = shapely.area(shapely.intersection(geometries[cut], frame))
+    return areas
 
 
 def _area_notes(labels: MapLabels, scenes: Sequence[Scene]) -> list[str]:

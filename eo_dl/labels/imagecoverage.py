@@ -55,7 +55,9 @@ def image_notes(labels: ImageLabels | WholeImageLabels, scenes: Sequence[Scene])
             f"{listed(renamed, most=2)}"
         )
     missing = [name for name in all_names if name not in scene_names and stem_of(name) not in scene_stems]
-    if missing:
+    if not missing:
+        notes.append(f"all {count_of(len(all_names), 'labelled image')} found among the scenes")
+    else:
         notes.append(
             f"{len(missing)} of {len(all_names)} labelled images are not among the scenes: {listed(missing)}"
         )
@@ -74,7 +76,7 @@ def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
         scenes: The scenes, of which those are compared that the labels refer to.
 
     Returns:
-        A note on images that look cut, if there are any.
+        Notes on images that look cut, and on those whose size the labels do not say.
 
     Raises:
         LabelError: The pixels of labels and files differ, or may differ.
@@ -84,6 +86,7 @@ def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
     image_of = {stem_of(image.name): image for image in labels.covered}
     wrong: list[str] = []
     cut: list[str] = []
+    unstated: list[str] = []
     covered = 0
     for scene in scenes:
         stem = labels.covered_names.by_stem(scene.place)
@@ -92,6 +95,8 @@ def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
         covered += 1
         image, own_px = image_of[stem], (scene.native.width, scene.native.height)
         check_orientation(scene, image.size_px, labels.source)
+        if image.size_px is None:
+            unstated.append(scene.name)
         if image.size_px is None or image.size_px == own_px:
             continue
         said_px = f"{image.size_px[0]}x{image.size_px[1]}"
@@ -106,10 +111,16 @@ def check_frames(labels: LabelSet, scenes: Sequence[Scene]) -> list[str]:
             f"{labels.source}: was made for images of another size ({count}: {wrong[0]}); give the images "
             "that were labelled, or export the labels for images of the original size"
         )
-    if not cut:
-        return []
-    count = count_of(len(cut), "image")
-    return [f"{count} cut after labelling (one side agrees, the other is shorter): {listed(cut)}"]
+    notes = []
+    if cut:
+        count = count_of(len(cut), "image")
+        notes.append(f"{count} cut after labelling (one side agrees, the other is shorter): {listed(cut)}")
+    if unstated:
+        notes.append(
+            f"the labels do not say the size of {len(unstated)} of {count_of(covered, 'image')}, so it is "
+            f"not compared: {listed(unstated)}"
+        )
+    return notes
 
 
 def check_size(labels: LabelSet, place: str, grid: PixelGrid) -> None:

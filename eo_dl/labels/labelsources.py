@@ -72,7 +72,12 @@ def find_sources(
         names = ", ".join(f"{example} ({name})" for name, example in sorted(examples.items()))
         raise LabelError(f"labels: the files are of several formats: {names}; name those of one format")
     name = str(items[0]) if len(items) == 1 else f"{items[0]} and {len(items) - 1} more"
-    return Sources(next(iter(format_of.values())), tuple(format_of), name, tuple(notes))
+    found = next(iter(format_of.values()))
+    if wanted is None and found.recognition.reason:
+        notes.append(
+            f"labels read as {found.title}, since {found.recognition.reason}; otherwise set `format`"
+        )
+    return Sources(found, tuple(format_of), name, tuple(notes))
 
 
 def _files_of(

@@ -72,6 +72,7 @@ def report_on_pixels(
     ]
     return replace(
         report,
+        used=int(placed.sum()),
         outside=int((~placed).sum()),
         below_a_pixel=int((counting & small).sum()),
         without_a_pixel=int((counting & missed).sum()),

@@ -331,6 +331,9 @@ class PixelObject:
     attributes: Mapping[str, object] = field(default_factory=dict)
     """Further values by name."""
 
+    whole_image: bool = False
+    """True for a class of the whole image, whose outline is that of the image."""
+
 
 def pixel_records(
     source: str,

@@ -75,10 +75,8 @@ def vectorize(
     check_vector_suffix(target)
     refuse_existing(target, overwrite)
     class_map = open_class_map(source)
-    for note in class_map.notes:
+    for note in (*class_map.notes, *class_map.value_notes):
         log.info(note)
-    if class_map.binary:
-        log.info(f"{class_map.scene.name}: 255 is the only value besides 0, so it is the class 1")
     cleanup.check_grid(class_map.grid, str(source))
     if cleanup.min_score is not None and probabilities is None:
         raise ConfigError(f"{source}: `min_score` needs the scores of polygons; name `probabilities`, too")

@@ -120,6 +120,8 @@ class TrainConfig(BaseModel):
 
     seed: int = Field(0, ge=0)
     """Random seed; the same seed gives the same weights on one machine's CPU."""
+    licence: str = Field("", max_length=2000)
+    """Licence of the model, which is kept in it, e.g. CC-BY-4.0. Empty: none is stated."""
     device: Annotated[str, AfterValidator(check_device_name)] = "auto"
     """Device: auto (a GPU if there is one), cpu, cuda, cuda:N or mps."""
     precision: Annotated[Precision, BeforeValidator(_as_text)] = "auto"

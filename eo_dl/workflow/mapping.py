@@ -29,6 +29,7 @@ from ..training.taskchoice import with_task
 from ..training.train import train
 from ..training.trainconfig import TrainConfig, resolve_config
 from .mappingfolder import MappingFolder
+from .runpage import RunFacts, write_run_page
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +58,9 @@ class MappingResult:
     report: Path | None
     """The page with the accuracy on the test blocks; None if no chip is in the test split."""
 
+    page: Path
+    """The page of the whole run: map, accuracy and training."""
+
     scores: tuple[Score, ...]
     """The headline scores on the test blocks, most important first."""
 
@@ -71,6 +75,7 @@ class MappingResult:
             "map": str(self.map),
             "model": str(self.model),
             "report": None if self.report is None else str(self.report),
+            "page": str(self.page),
             "scores": [
                 {**asdict(score), "value": score.value if score.defined else None} for score in self.scores
             ],
@@ -84,6 +89,7 @@ class MappingResult:
         rows.append(
             ("report", "none: no chip is in the test split" if self.report is None else str(self.report))
         )
+        rows.append(("page of all", str(self.page)))
         rows.append(("seconds", ", ".join(f"{step} {seconds:.0f}" for step, seconds in self.seconds.items())))
         return rows
 
@@ -149,6 +155,7 @@ def mapping_job(
     scenes: SceneSources,
     labels: LabelSet | str | Path,
     *,
+    start: Bundle | str | Path | None,
     task: str | None,
     minutes: float | None,
     size_px: int | None,
@@ -159,7 +166,12 @@ def mapping_job(
     compute: Compute,
 ) -> MappingJob:
     """Read and check the inputs of `map_scenes`, which describes them."""
-    overrides = {"minutes": minutes, "seed": seed}
+    overrides: dict[str, object] = {"minutes": minutes, "seed": seed}
+    if start is not None:
+        bundle = load_model(start)
+        overrides |= {"weights": str(bundle.path), "weights_for": "network"}
+        overrides |= {f"task_options.{name}": value for name, value in bundle.spec.config.items()}
+        task = task or bundle.spec.task
     resolved = resolve_config(config, task=task, compute=compute, overrides=overrides)
     label_set = read_labels(labels)
     opened = open_scenes(scenes, below=isinstance(label_set, WholeImageLabels))
@@ -172,6 +184,7 @@ def map_scenes(
     labels: LabelSet | str | Path,
     *,
     out: str | Path,
+    start: Bundle | str | Path | None = None,
     task: str | None = None,
     minutes: float | None = None,
     size_px: int | None = None,
@@ -191,6 +204,8 @@ def map_scenes(
         scenes: Opened scenes, paths, folders or patterns. All of them are mapped.
         labels: The labels, or their path.
         out: Folder of the results; `eo_dl.workflow.mappingfolder` lists them.
+        start: A model to fine-tune, or the name of a ready one: its task, its network and all weights that
+            fit are taken.
         task: What to learn, e.g. "segmentation" or "detection" (default: by the labels).
         minutes: Time for training (default: 10 on a CPU, 30 on a GPU).
         size_px: Side of a chip, pixels (default: chosen from objects and ground, see `tile`).
@@ -217,6 +232,7 @@ def map_scenes(
     job = mapping_job(
         scenes,
         labels,
+        start=start,
         task=task,
         minutes=minutes,
         size_px=size_px,
@@ -232,7 +248,12 @@ def map_scenes(
     bundle = work.model(chips)
     maps = work.maps(bundle)
     report, scores = work.report(chips, maps)
-    result = MappingResult(folder.path, bundle.task.name, maps, bundle.path, report, scores, folder.seconds)
+    page = write_run_page(
+        RunFacts(folder.path, job.scenes, chips, bundle, maps, scores, report, folder.seconds)
+    )
+    result = MappingResult(
+        folder.path, bundle.task.name, maps, bundle.path, report, page, scores, folder.seconds
+    )
     folder.note({"result": result.values()})
     return result
 

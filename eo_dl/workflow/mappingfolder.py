@@ -4,6 +4,7 @@ chips/              the chip set
 model.eodl          the model; model.run/ has its curves
 map.tif, map.gpkg   the map (maps/ for several scenes)
 report/             the accuracy on the test blocks
+index.html          all of it on one page
 map.json            inputs and finished steps, written first; with `result` once everything is done
 
 Every result is written under another name and renamed when it is whole, so what has its name is finished.
@@ -25,7 +26,18 @@ from ..training.trainconfig import differences
 _STATE = "map.json"
 _FORMAT = "eo_dl map"
 _CLEARING = "clearing"
-_RESULTS = ("chips", "chips.*", "model.*", "map", "map.*", "maps", "maps.*", "report", "report.*")
+_RESULTS = (
+    "chips",
+    "chips.*",
+    "model.*",
+    "map",
+    "map.*",
+    "maps",
+    "maps.*",
+    "report",
+    "report.*",
+    "index.html",
+)
 """What may be replaced in the folder."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..bundle import Bundle
 from ..chips.chipset import ChipSet
 from ..core.labelset import LabelSet
 from ..core.progress import silent
@@ -67,6 +68,7 @@ def plan_mapping(
     scenes: SceneSources,
     labels: LabelSet | str | Path,
     *,
+    start: Bundle | str | Path | None = None,
     task: str | None = None,
     minutes: float | None = None,
     size_px: int | None = None,
@@ -86,6 +88,7 @@ def plan_mapping(
     job = mapping_job(
         scenes,
         labels,
+        start=start,
         task=task,
         minutes=minutes,
         size_px=size_px,

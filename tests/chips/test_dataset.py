@@ -15,12 +15,15 @@ from torch.utils.data import DataLoader
 from eo_dl.chips.augment import Augment, AugmentConfig
 from eo_dl.chips.chipset import ChipSet
 from eo_dl.chips.dataset import ChipDataset, Sample, collate
+from eo_dl.chips.plaindataset import PlainDataset
+from eo_dl.chips.plaindataset import collate as plain_collate
 from eo_dl.chips.sampling import Sampling
 from eo_dl.chips.tile import tile
 from eo_dl.core.arrays import BoxTarget, MaskTarget
 from eo_dl.core.normalization import Normalization
 from eo_dl.core.pixellabels import PixelLabels
 from eo_dl.core.window import Window
+from eo_dl.errors import ConfigError
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.classcover import class_mask
 from eo_dl.labels.reading import read_labels
@@ -170,3 +173,60 @@ def test_batches(chips: ChipSet) -> None:
     batch = collate([dataset[i] for i in range(3)])
     assert batch.images.shape == (3, 3, 32, 32) and batch.images.dtype == torch.float32 and len(batch) == 3
     assert batch.chip_ids == [r.chip_id for r in chips.records[:3]] and len(batch.targets) == 3
+
+
+# Plain dictionaries
+
+
+def test_plain_masks_are_those_of_training(chips: ChipSet) -> None:
+    records = chips.split("train")
+    ours = ChipDataset(chips, records, Masks(), Normalization.of(chips.statistics))
+    plain = chips.dataset("train")
+    assert len(plain) == len(records) > 1
+    for index, record in enumerate(records):
+        sample, expected = plain[index], ours[index]
+        assert sample["chip_id"] == record.chip_id
+        assert np.array_equal(sample["image"], expected.image)
+        assert np.array_equal(sample["valid"], expected.valid)
+        assert np.array_equal(sample["mask"], expected.target.mask)
+    physical = np.asarray(chips.dataset("train", normalize=False)[0]["image"])
+    chip = ours.read(records[0])
+    assert np.allclose(physical[:, chip.valid], chip.pixels[:, chip.valid].astype(np.float64) * 0.0001)
+
+
+def test_plain_objects_have_boxes_classes_and_masks(chips: ChipSet) -> None:
+    instances, boxes = chips.dataset("train", target="instances"), chips.dataset("train", target="boxes")
+    found = 0
+    for index in range(len(instances)):
+        sample, other = instances[index], boxes[index]
+        for name in ("boxes", "labels"):
+            assert np.array_equal(np.asarray(sample[name]), np.asarray(other[name]))
+        assert len(sample["boxes"]) == len(sample["labels"]) == len(sample["masks"])
+        for box, mask in zip(sample["boxes"], sample["masks"], strict=True):
+            rows, cols = torch.nonzero(mask, as_tuple=True)
+            found += 1
+            assert cols.min() >= box[0] - 1 and cols.max() < box[2] + 1
+            assert rows.min() >= box[1] - 1 and rows.max() < box[3] + 1
+    assert found
+    with pytest.raises(ConfigError, match="expected mask, boxes or instances, found 'points'"):
+        chips.dataset("train", target="points")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="unknown split"):
+        chips.dataset("training")
+
+
+def _flipped(sample: dict[str, torch.Tensor | str]) -> dict[str, torch.Tensor | str]:
+    image = sample["image"]
+    assert isinstance(image, torch.Tensor)
+    return {**sample, "image": image.flip(2)}
+
+
+@pytest.mark.parametrize("target", ["mask", "boxes", "instances"])
+def test_plain_samples_go_through_a_loader_of_torch(chips: ChipSet, target: str) -> None:
+    data: PlainDataset = chips.dataset("train", target=target, transform=_flipped)  # type: ignore[arg-type]
+    batches = list(DataLoader(pickle.loads(pickle.dumps(data)), batch_size=2, collate_fn=plain_collate))
+    first = batches[0]
+    assert first["image"].shape == (2, 3, 32, 32) and first["valid"].dtype == torch.bool
+    assert torch.equal(first["image"][0], chips.dataset("train")[0]["image"].flip(2))
+    names = {"mask": {"mask"}, "boxes": {"boxes", "labels"}, "instances": {"boxes", "labels", "masks"}}
+    assert set(first) == {"image", "valid", "chip_id"} | names[target]
+    assert isinstance(first["chip_id"], list) and sum(len(batch["chip_id"]) for batch in batches) == len(data)

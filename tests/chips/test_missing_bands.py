@@ -191,3 +191,18 @@ def test_dead_bands_are_named_in_the_notes(write_scene: Writer, write_labels: Wr
     chips = tile(open_scene(scene, valid="any"), labels, out=tmp_path / "c", size_px=16)
     (line,) = [note for note in chips.notes if "`drop_dead_bands`" in note]
     assert line.startswith("bands p2, p3 hold one value or none in all train chips")
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+def test_a_collar_without_a_nodata_tag_is_said(
+    value: int, write_scene: Writer, write_labels: Writer, tmp_path: Path
+) -> None:
+    pixels = np.random.default_rng(0).integers(1, 5000, (3, 96, 160)).astype(np.uint16)
+    pixels[:, :, 120:] = value
+    labels = read_labels(write_labels("labels.gpkg"))
+    made = tile([write_scene("scene.tif", pixels=pixels)], labels, out=tmp_path / "c", size_px=32, seed=1)
+    note = next(note for note in made.notes if "the collar of an image" in note)
+    assert f"{value} in all bands" in note and f"`nodata={value}`" in note
+    tagged = write_scene("tagged.tif", pixels=pixels, nodata=value)
+    made = tile([tagged], labels, out=tmp_path / "t", size_px=32, seed=1)
+    assert not any("the collar of an image" in note for note in made.notes)

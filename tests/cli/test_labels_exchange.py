@@ -324,7 +324,7 @@ def test_mistakes_of_convert_are_one_line(eo_dl_cli: Cli, world: World, made: Pa
     for words, out, told in (
         ((world.labels,), "a.json", ("--images",)),
         ((coco,), "a.gpkg", ("--images",)),
-        ((coco, "--images", world.scene), "a.gpkg", ("not in the index", "not among")),
+        ((coco, "--images", world.scene), "a.gpkg", ("is among the scenes",)),
         ((world.labels,), "a.xyz", ("--format",)),
         ((world.labels, "--format", "gpkg"), "a.json", (".gpkg",)),
         ((world.labels, "--class-field", "species", "--images", world.scene), "a.json", ("species", "kind")),
@@ -383,7 +383,10 @@ def test_one_line_says_what_became_of_the_labels(eo_dl_cli: Cli, world: World, t
     }
     path = tmp_path / "c.json"
     path.write_text(json.dumps(data))
-    line = "labels: 3 objects read, 1 ignored (1 crowds), 1 without a pixel's centre"
+    line = (
+        "labels: 3 objects read, 3 used, whose outlines cover 7.05% of the scenes, 1 ignored (1 crowds), "
+        "1 without a pixel's centre"
+    )
     said = eo_dl_cli(
         "tile", world.scene, "--labels", path, "-o", tmp_path / "chips", "--size", "32", "--json"
     )
@@ -401,5 +404,5 @@ def test_one_line_says_what_became_of_the_labels(eo_dl_cli: Cli, world: World, t
         "use",
         "--json",
     )
-    assert said.code == 0 and "labels: 3 objects read, 1 without" in said.err, said.err
+    assert said.code == 0 and "labels: 3 objects read, 3 used, 1 without" in said.err, said.err
     assert said.result["label_report"]["line"] in said.err

@@ -389,6 +389,20 @@ def test_the_background_of_a_map_of_another_program_is_scored(
     assert len(geopandas.read_file(out, layer="objects")) == 1
 
 
+def test_a_map_of_nothing_but_background_and_a_nodata_of_255_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where 255 is the class in truth, the tag makes its objects "not predicted"."""
+    truth, found = _ids((1, (20, 20, 60, 60))), _ids((255, (20, 20, 60, 40)))
+    report = evaluate(
+        _foreign(tmp_path / "map.tif", found, 255), _foreign(tmp_path / "truth.tif", truth, None)
+    )
+    assert any("holds nothing but 0 and its nodata value 255" in note for note in report.notes)
+    with caplog.at_level("INFO"):
+        vectorize(tmp_path / "map.tif", out=tmp_path / "map.gpkg")
+    assert "gdal_edit.py -unsetnodata" in caplog.text
+
+
 def test_a_nodata_of_0_is_no_prediction_where_nothing_true_is_background(tmp_path: Path) -> None:
     truth, found = _ids((1, (0, 0, 120, 40)), (2, (0, 40, 120, 80))), _ids((1, (0, 0, 120, 40)))
     report = evaluate(_foreign(tmp_path / "map.tif", found, 0), _foreign(tmp_path / "truth.tif", truth, None))

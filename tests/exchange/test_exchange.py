@@ -485,4 +485,20 @@ def test_converting_compares_the_sizes_of_images(target: str, tmp_path: Path) ->
     data["images"] = [{"id": 1, "file_name": "a.tif", "width": 64, "height": 64}]
     (tmp_path / "c.json").write_text(json.dumps(data))
     made = convert_labels(tmp_path / "c.json", out=tmp_path / target, images=[scene])
-    assert made.report.line == "labels: 1 object read"
+    assert made.report.line == "labels: 1 object read, 1 used"
+
+
+def test_converting_refuses_objects_outside_all_images(tmp_path: Path) -> None:
+    """As boxes in map coordinates; what a CSV file does not say of sizes, the images do."""
+    header = "image_path,xmin,ymin,xmax,ymax,label\n"
+    table = tmp_path / "b.csv"
+    scene = write_raster(tmp_path / "a.tif", np.ones((3, 64, 64), np.uint8))
+    table.write_text(header + "a.tif,500010,5399980,500020,5399990,roof\n")
+    with pytest.raises(LabelError, match="none of 1 objects lies in its image"):
+        convert_labels(table, out=tmp_path / "l.json", images=[scene])
+    table.write_text(header + "a.tif,10,10,20,20,roof\na.tif,100,10,120,20,roof\n")
+    made = convert_labels(table, out=tmp_path / "l.json", images=[scene])
+    assert made.report.used == 1 and made.report.outside == 1
+    table.write_text(header + "other.tif,10,10,20,20,roof\n")
+    with pytest.raises(LabelError, match="none of 1 labelled images"):
+        convert_labels(table, out=tmp_path / "m.json", images=[scene])

@@ -261,6 +261,48 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(
     )
 
 
+class Killed(BaseException):
+    """Ends a run at once, as a kill does."""
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".gpkg"])
+def test_a_run_killed_between_probabilities_and_map_goes_on(
+    suffix: str,
+    tmp_path: Path,
+    make_bundle: Make,
+    write_scene: Write,
+    use_engine: Callable,
+    engines: dict,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bundle, truth = make_bundle(), (classes_of(150, 110) > 3).astype(np.uint8)
+    engine = use_engine(engines["echo"], bundle)
+    scene = write_scene(tmp_path / "scene.tif", truth, block_px=32)
+    whole = predict(bundle, scene, out=_folder(tmp_path / "a") / f"map{suffix}", extras=PROBABILITIES)
+    out = _folder(tmp_path / "b") / f"map{suffix}"
+
+    def renamed(temporary: Path, target: Path) -> None:
+        if target == out:
+            raise Killed
+        temporary.replace(target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("eo_dl.io.atomic._replace", renamed)
+        with pytest.raises(Killed):
+            predict(bundle, scene, out=out, extras=PROBABILITIES)
+    finished = out.with_name("map_prob.tif")
+    assert finished.exists() and not out.exists()
+    engine.batches.clear()
+    again = predict(bundle, scene, out=out, extras=PROBABILITIES)
+    assert not engine.batches and [p.read_bytes() for p in again.paths] == [
+        p.read_bytes() for p in whole.paths
+    ]
+    assert sorted(p.name for p in out.parent.iterdir()) == sorted(p.name for p in whole.path.parent.iterdir())
+    out.unlink()
+    with pytest.raises(OutputExistsError, match=r"map_prob\.tif: exists already"):
+        predict(bundle, scene, out=out, extras=PROBABILITIES)
+
+
 def _folder(path: Path) -> Path:
     path.mkdir()
     return path

@@ -68,6 +68,7 @@ def test_a_label_raster_of_a_part_of_the_scene_says_which_part(tmp_path: Path) -
     write_raster(tmp_path / "mask.tif", np.tile(np.array([0, 1], np.uint8), (25, 20)))
     notes = notes_of(read_labels(tmp_path / "mask.tif"), [scene(tmp_path / "a.tif")])
     assert notes == (
+        "1 of 1 label raster used, on 20.00% of the scenes",
         "label rasters cover a part of their scenes, and ground beside them does not count: a.tif 20.00%",
     )
 
@@ -127,6 +128,7 @@ def test_pixel_labels_go_by_name_and_what_is_left_over_is_told(tmp_path: Path) -
     assert notes == (
         "1 of 2 scenes have no labels and are not used as background: c.tif",
         "1 of 2 labelled images are not among the scenes: zzz.png",
+        "the labels do not say the size of 1 of 1 image, so it is not compared: a.tif",
         "1 of 3 objects lies wholly outside their images: b.csv:4",
     )
     with pytest.raises(LabelError, match="none of 2 labelled images"):

@@ -573,6 +573,10 @@ def test_the_report_counts_what_a_format_drops_and_ignores(tmp_path: Path) -> No
     report = labels.report
     assert (report.read, report.outside, report.below_a_pixel, report.without_a_pixel) == (4, 1, 1, 1)
     assert report.dropped == {"missing or empty": 1}
-    assert report.line.startswith("labels: 4 objects read, 1 dropped (1 missing or empty), 1 outside")
+    assert report.used == 2 and report.share == pytest.approx(900.09 / SIDE**2)
+    assert report.line.startswith(
+        "labels: 4 objects read, 2 used, whose outlines cover 9.00% of the scenes, 1 dropped (1 missing or "
+        "empty), 1 outside"
+    )
     assert report.values()["line"] == report.line
     assert shapely.area(labels.features.geometries).tolist()[0] == 900

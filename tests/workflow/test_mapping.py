@@ -5,6 +5,7 @@ refused.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,6 +99,26 @@ def test_the_result_names_map_model_scores_and_report(inputs: Inputs, finished: 
     assert report["settings"]["only on"] == "the test chips of chips"
     with rasterio.open(finished / "map.tif") as made, rasterio.open(inputs.scene) as scene:
         assert (made.shape, made.transform) == (scene.shape, scene.transform)
+
+
+def test_one_page_tells_the_whole_run_and_needs_no_other_file(finished: Path) -> None:
+    said = json.loads((finished.parent / "said.json").read_text())
+    assert Path(said["page"]) == finished / "index.html"
+    page = (finished / "index.html").read_text()
+    sources = re.findall(r"src='([^']{5})", page)
+    assert len(sources) >= 4 and set(sources) == {"data:"} and "http" not in page and "<script" not in page
+    assert 'type="range"' in page and "class='swipe'" in page, "a slider over the map"
+    for heading in (
+        "Map of scene.tif",
+        "Where the map is wrong",
+        "Course of the training",
+        "Scenes",
+        "Words",
+    ):
+        assert f"<h2>{heading}</h2>" in page, heading
+    links = re.findall(r"href='([^']+)'", page)
+    assert [link.removeprefix("./") for link in links] == ["report/report.html", "model.run/report.html"]
+    assert all((finished / link).is_file() for link in links)
 
 
 def test_a_finished_folder_is_returned_as_it_is(inputs: Inputs, finished: Path) -> None:

@@ -24,6 +24,7 @@ from ..records import PixelObject, Records, image_path, pixel_records
 from .annotations import Annotations, LabelledObject, Losses, objects_that_count
 from .csvtable import (
     CLASS_COLUMNS,
+    CSV_SUFFIXES,
     GEOMETRY_COLUMNS,
     IMAGE_COLUMNS,
     SIDE_COLUMNS,
@@ -32,6 +33,7 @@ from .csvtable import (
     coordinate_columns,
     first_column,
     has_coordinates,
+    has_decimal_commas,
     named_images,
     read_columns,
     read_rows,
@@ -84,6 +86,12 @@ class _Columns:
     label: str | None
     score: str | None
     attributes: tuple[str, ...]
+    decimal_commas: bool
+
+    def number(self, text: str) -> float:
+        """The number that a cell holds. Raises `ValueError` where it is none."""
+        is_with_comma = self.decimal_commas and "." not in text and text.count(",") == 1
+        return float(text.replace(",", ".") if is_with_comma else text)
 
 
 def _columns(path: Path) -> _Columns:
@@ -109,7 +117,7 @@ def _columns(path: Path) -> _Columns:
     score = columns.get(_SCORE_COLUMN)
     known = {image, geometry, label, score, *(sides or ()), *(size or ())}
     attributes = tuple(name for name in columns.values() if name not in known)
-    return _Columns(image, sides or (), geometry, size, label, score, attributes)
+    return _Columns(image, sides or (), geometry, size, label, score, attributes, has_decimal_commas(path))
 
 
 def _add_image(images: dict[str, CoveredImage], image: CoveredImage, path: Path, line: int) -> None:
@@ -129,7 +137,7 @@ def _size(path: Path, line: int, row: Row, columns: _Columns) -> tuple[int, int]
     if not any(texts):
         return None
     try:
-        width, height = (int(float(text)) for text in texts)
+        width, height = (int(columns.number(text)) for text in texts)
     except (ValueError, OverflowError) as cause:
         raise LabelError(
             f"{path}: line {line}: expected width and height of the image, found {texts}; correct them"
@@ -169,7 +177,7 @@ def _outline(path: Path, line: int, row: Row, columns: _Columns) -> shapely.Geom
     if not any(texts):
         return None
     try:
-        x0, y0, x1, y1 = (float(text) for text in texts)
+        x0, y0, x1, y1 = (columns.number(text) for text in texts)
     except ValueError as cause:
         raise LabelError(f"{path}: line {line}: expected a box of four numbers, found {texts}") from cause
     if not all(math.isfinite(value) for value in (x0, y0, x1, y1)):
@@ -185,7 +193,7 @@ def _score(path: Path, line: int, row: Row, columns: _Columns) -> float | None:
     if not text:
         return None
     try:
-        score = float(text)
+        score = columns.number(text)
     except ValueError:
         score = math.nan
     if not math.isfinite(score):
@@ -237,10 +245,11 @@ FORMAT = LabelFormat(
     name="csv",
     title="CSV of boxes",
     recognition=Recognition(
-        suffixes=frozenset({".csv"}),
+        suffixes=CSV_SUFFIXES,
         content=has_coordinates,
         hint="columns image_path, xmin, ymin, xmax, ymax, label",
         certainty=Certainty.TABLE,
+        reason="its header names coordinates",
         named_images=named_images,
     ),
     read_records=read_box_csv,

@@ -128,7 +128,12 @@ def write_class_folders(annotations: Annotations, folder: Path, losses: Losses) 
 FORMAT = LabelFormat(
     name="folders",
     title="one folder of images per class",
-    recognition=Recognition(suffixes=frozenset(), folder=has_class_folders, folder_doubt=doubt_about),
+    recognition=Recognition(
+        suffixes=frozenset(),
+        folder=has_class_folders,
+        folder_doubt=doubt_about,
+        reason="it holds folders of images and no label files",
+    ),
     read_records=read_class_folders,
     written=(
         WrittenFormat(

@@ -34,6 +34,9 @@ from .rle import rle_outline, rle_runs
 from .safefile import checked_list, checked_score, image_size, put, read_json
 
 _FARTHEST_PX = 1e12
+_MARKS = ("iscrowd", "ignore")  # "ignore" as LVIS, CrowdHuman and Detectron write it
+_NEAR_PX = 2.0
+_FEWEST_BOXES = 2
 
 
 def read_coco(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
@@ -50,27 +53,41 @@ def read_coco(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
     covered: dict[str, CoveredImage] = {}
     id_of: dict[str, int] = {}
     supercategories: set[str] = set()
-    boxes_taken = 0
+    twice: set[str] = set()
+    boxes_taken = apart = 0
     for path in paths:
         data = _document(path)
         images = _images(data, path)
         categories = _categories(data, path)
         supercategories |= _supercategories(data, path)
+        twice |= {name for name, count in Counter(categories.values()).items() if count > 1}
         for image in images.values():
             covered.setdefault(image.name, image)
         for key, name in categories.items():
             id_of.setdefault(name, key)
+        boxes = _Boxes()
         for number, item in enumerate(checked_list(data.get("annotations"), "annotations", path)):
             annotation = _Annotation(item, f"{path.name}#{item.get('id', number)}", path)
             outline = annotation.segmentation(images)
             if outline is None:
                 outline = annotation.box()
-                boxes_taken += 1
+                boxes.add(outline, annotation.image(images))
+            else:
+                apart += annotation.box_is_apart(outline)
             objects.append(annotation.as_object(outline, images, categories))
+        boxes.refuse_corners(path)
+        boxes_taken += boxes.count
     notes = []
+    if apart:
+        notes.append(
+            f"{apart} of {len(objects)} annotations have a box elsewhere than their segmentation, which is "
+            "taken; were they changed by a program that knows one of the two alone?"
+        )
     if 0 < boxes_taken < len(objects):
         notes.append(f"{boxes_taken} annotations have no usable segmentation: their box is taken")
     objects = without_marks(objects, options.crowds, "crowds", notes)
+    if twice:
+        notes.append(f"several categories are called {listed(sorted(twice))}: each name is one class")
     used = {labelled.value for labelled in objects}
     groups = [name for name in id_of if name in supercategories and name not in used]
     if 0 < len(groups) < len(id_of):
@@ -171,16 +188,20 @@ class _Annotation:
         except ValueError as cause:
             raise self._malformed(cause) from cause
         return PixelObject(
-            image=self._image(images).name,
+            image=self.image(images).name,
             outline=outline,
             value=self._category(categories),
             feature_id=self.feature_id,
-            ignore=self.item.get("iscrowd") == 1,
+            ignore=any(self._is_set(key) for key in _MARKS),
             score=score,
             attributes=attributes if isinstance(attributes, dict) else {},
         )
 
-    def _image(self, images: Mapping[object, CoveredImage]) -> CoveredImage:
+    def _is_set(self, key: str) -> bool:
+        return str(self.item.get(key)).casefold() in ("1", "1.0", "true")
+
+    def image(self, images: Mapping[object, CoveredImage]) -> CoveredImage:
+        """The image; raises `LabelError` where the file does not list it."""
         key = self.item.get("image_id")
         if not isinstance(key, int | str) or key not in images:
             raise LabelError(
@@ -201,7 +222,7 @@ class _Annotation:
     def segmentation(self, images: Mapping[object, CoveredImage]) -> shapely.Geometry | None:
         """The outline by its mask or rings; None if it has none, or none with three points."""
         value = self.item.get("segmentation")
-        size_px = self._image(images).size_px
+        size_px = self.image(images).size_px
         try:
             if isinstance(value, dict):
                 return _mask_outline(value, size_px)
@@ -221,8 +242,48 @@ class _Annotation:
         has_area = width > 0 and height > 0
         return shapely.box(x, y, x + width, y + height) if has_area else shapely.Polygon()
 
+    def box_is_apart(self, outline: shapely.Geometry) -> bool:
+        """Whether the box is another one than that around an outline; masks may be a pixel larger."""
+        if self.item.get("bbox") is None or outline.is_empty:
+            return False
+        box = self.box()
+        if box.is_empty:
+            return False
+        return bool(np.abs(np.subtract(box.bounds, outline.bounds)).max() > _NEAR_PX)
+
     def _malformed(self, cause: ValueError) -> LabelError:
         return LabelError(f"{self.path}: annotation {self.feature_id}: {cause}; correct or delete it")
+
+
+@dataclass
+class _Boxes:
+    """The boxes of annotations without a segmentation, and whether they may be corners in truth."""
+
+    count: int = 0
+    beyond: int = 0
+    """Boxes that leave their image, as x, y, width and height."""
+    corners_fit: bool = True
+    """Whether all boxes, as two corners (x0, y0, x1, y1), lie in their images."""
+
+    def add(self, box: shapely.Geometry, image: CoveredImage) -> None:
+        """Look at one more box."""
+        self.count += 1
+        if box.is_empty or image.size_px is None:
+            self.corners_fit = False
+            return
+        col0, row0, col1, row1 = box.bounds
+        width, height = image.size_px
+        self.beyond += col1 > width + _NEAR_PX or row1 > height + _NEAR_PX
+        last_col, last_row = col1 - col0, row1 - row0  # as corners
+        self.corners_fit &= col0 < last_col <= width and row0 < last_row <= height
+
+    def refuse_corners(self, path: Path) -> None:
+        """Raise `LabelError` where boxes leave their images, and all would fit if they were corners."""
+        if self.corners_fit and self.beyond and self.count >= _FEWEST_BOXES:
+            raise LabelError(
+                f"{path}: {self.beyond} of {self.count} boxes leave their image, while all fit if bbox is "
+                "x0, y0, x1, y1 and not x, y, width, height as COCO has it; write width and height"
+            )
 
 
 def _mask_outline(mask: Mapping[str, object], size_px: tuple[int, int] | None) -> shapely.Geometry:

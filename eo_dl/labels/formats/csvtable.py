@@ -1,19 +1,25 @@
-"""CSV files of labels: their columns and rows, and the names that tools give to the usual columns."""
+"""CSV files of labels: their columns and rows, and the names that tools give to the usual columns.
+
+Spreadsheets write such files in several ways. Columns are separated by commas, semicolons, tabs or bars; a
+first line `sep=;` may name the separator; and the text is UTF-8 or, with a byte order mark, UTF-16.
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import itertools
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
 from ...errors import LabelError
-from .labelfile import LabelFile
+from .labelfile import LabelFile, text_encoding
 
 MAX_BYTES = 1 << 30
+CSV_SUFFIXES = frozenset({".csv", ".tsv"})
 SIDE_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
 _OTHER_SIDES = (
     ("x_min", "y_min", "x_max", "y_max"),
@@ -37,6 +43,8 @@ _COORDINATES = frozenset(
     }
 )
 _MOST_NAMED = 1000
+_OTHER_SEPARATORS = (";", "\t", "|")
+_NAMED_SEPARATOR = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 
 Row = dict[str, str | None]
 
@@ -83,17 +91,18 @@ def named_images(path: Path) -> list[str]:
     column = first_column(IMAGE_COLUMNS, by_lower_name(read_columns(path)))
     if column is None:
         return []
-    rows = itertools.islice(read_rows(path), _MOST_NAMED)
-    return [text for _, row in rows if (text := row.get(column))]
+    with _opened(path) as file:
+        rows = itertools.islice(_rows(file), _MOST_NAMED)
+        return [text for _, row in rows if (text := row.get(column))]
 
 
 def read_columns(path: Path) -> list[str]:
     """The column names of a CSV file as they are written.
 
     Raises:
-        LabelError: The file is too large or is not CSV in UTF-8.
+        LabelError: The file is too large, is not CSV, or is text in an unknown encoding.
     """
-    with _refusing_bad_files(path), path.open(newline="", encoding="utf-8-sig") as file:
+    with _opened(path) as file:
         return next(_reader(file), [])
 
 
@@ -101,35 +110,60 @@ def read_rows(path: Path) -> Iterator[tuple[int, Row]]:
     """The rows below the header of a CSV file, each with its line number.
 
     Raises:
-        LabelError: The file is too large or is not CSV in UTF-8.
+        LabelError: The file is too large, is not CSV, or is text in an unknown encoding.
     """
-    with _refusing_bad_files(path), path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file, delimiter=_separator(file))
-        for row in reader:
-            yield reader.line_num, row
+    with _opened(path) as file:
+        yield from _rows(file)
+
+
+def has_decimal_commas(path: Path) -> bool:
+    """Whether numbers of a CSV file may be written 1,5: where no comma separates columns."""
+    with _opened(path) as file:
+        _lines_before_header(file)
+        return _separator(file) != ","
+
+
+def _rows(file: TextIO) -> Iterator[tuple[int, Row]]:
+    before = _lines_before_header(file)
+    reader = csv.DictReader(file, delimiter=_separator(file))
+    for row in reader:
+        yield reader.line_num + before, row
 
 
 def _reader(file: TextIO) -> Iterator[list[str]]:
+    _lines_before_header(file)
     return csv.reader(file, delimiter=_separator(file))
+
+
+def _lines_before_header(file: TextIO) -> int:
+    """Skip a first line that only names the separator, as Excel writes it; the number of lines skipped."""
+    if _NAMED_SEPARATOR.fullmatch(file.readline()):
+        return 1
+    file.seek(0)
+    return 0
 
 
 def _separator(file: TextIO) -> str:
     """What separates columns: the comma, unless the header has none. Spreadsheets of countries that write 1,5
     for a number separate columns by semicolons.
     """
+    start = file.tell()
     header = file.readline()
-    file.seek(0)
-    others = [separator for separator in (";", "\t") if separator in header]
+    file.seek(start)
+    others = [separator for separator in _OTHER_SEPARATORS if separator in header]
     return others[0] if others and "," not in header else ","
 
 
 @contextmanager
-def _refusing_bad_files(path: Path) -> Iterator[None]:
+def _opened(path: Path) -> Iterator[TextIO]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise LabelError(f"{path}: is larger than {MAX_BYTES >> 30} GB; split it")
-        yield
-    except (OSError, UnicodeDecodeError, csv.Error) as cause:
+        with path.open("rb") as start:
+            encoding = text_encoding(start.read(4))
+        with path.open(newline="", encoding=encoding) as file:
+            yield file
+    except (OSError, UnicodeError, csv.Error) as cause:
         raise LabelError(f"{path}: cannot be read as CSV ({cause}); save it as UTF-8 text") from cause
 
 

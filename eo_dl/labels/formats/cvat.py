@@ -29,6 +29,7 @@ from ...io.xmltree import element, to_xml
 from ..classnames import Known
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
+from ..marks import without_whole_images
 from ..records import PixelObject, Records, image_path, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
@@ -55,7 +56,8 @@ _BOX_SIDES = ("xtl", "ytl", "xbr", "ybr")
 
 
 def read_cvat(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
-    """Shapes and tags of CVAT files; a tag is an object of the whole image.
+    """Shapes and tags of CVAT files. A tag is an object of the whole image; beside shapes it is left out and
+    counted.
 
     Raises:
         LabelError: A file is malformed; names the image and the shape.
@@ -85,6 +87,7 @@ def read_cvat(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
         notes.append(f"shapes without an area are left out: {kinds}")
     if grouped:
         notes.append(f"{grouped} shapes are grouped in the tool; each is an object of its own")
+    objects, dropped = without_whole_images(objects, "tags", notes)
     return pixel_records(
         source,
         objects,
@@ -92,7 +95,7 @@ def read_cvat(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
         notes,
         Known(tuple(names)),
         class_field="label",
-        dropped={f"{kind}, without an area": count for kind, count in left_out.items()},
+        dropped=dropped | {f"{kind}, without an area": count for kind, count in left_out.items()},
     )
 
 
@@ -143,6 +146,7 @@ def _objects(node: Element, image: CoveredImage, path: Path) -> list[PixelObject
                 feature_id=f"{name}#{number}",
                 score=score,
                 attributes=attributes,
+                whole_image=shape.tag == "tag",
             )
         )
         groups.append(_group(shape, attributes))

@@ -22,6 +22,7 @@ from ..records import ImageClass, Records, image_class_records, image_name
 from .annotations import Annotations, Losses
 from .csvtable import (
     CLASS_COLUMNS,
+    CSV_SUFFIXES,
     IMAGE_COLUMNS,
     by_lower_name,
     first_column,
@@ -182,10 +183,11 @@ FORMAT = LabelFormat(
     name="image-csv",
     title="CSV of images and classes",
     recognition=Recognition(
-        suffixes=frozenset({".csv"}),
+        suffixes=CSV_SUFFIXES,
         content=_is_image_csv,
         hint="columns file and label",
         certainty=Certainty.TABLE,
+        reason="its header names no coordinates",
         named_images=_images_with_class,
     ),
     read_records=read_image_csv,

@@ -12,6 +12,7 @@ from ...errors import LabelError
 
 _HEAD_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 # Any text up to a bracket or a string, and the colon that makes the string a key. The string may be cut off
 # at its end. Nothing backtracks, so hostile text costs no more time than any other.
 _JSON_TOKEN = re.compile(
@@ -67,13 +68,18 @@ class LabelFile:
 
     @cached_property
     def text(self) -> str:
-        """The head as UTF-8 text; bytes that are not UTF-8 are replaced."""
-        return self.head.decode("utf-8", "replace")
+        """The head as text; bytes that its encoding does not have are replaced."""
+        return self.head.decode(text_encoding(self.head), "replace")
 
     @cached_property
     def json(self) -> JsonOutline:
         """The outermost keys, if the head is JSON."""
         return json_outline(self.head)
+
+
+def text_encoding(head: bytes) -> str:
+    """The encoding of a text by its first bytes: UTF-16 where a byte order mark says so, else UTF-8."""
+    return "utf-16" if head.startswith(_UTF16_BOMS) else "utf-8-sig"
 
 
 def json_outline(head: bytes) -> JsonOutline:

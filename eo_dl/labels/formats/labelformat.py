@@ -83,6 +83,10 @@ class Recognition:
     folder_doubt: Callable[[Path], str | None] = lambda folder: None
     """Why such a folder is probably something else; None: nothing speaks against it."""
 
+    reason: str = ""
+    """Why files are taken for this format, where they may be something else; "" where nothing else looks like
+    it."""
+
     remote: bool = False
     """Files behind a URL are of this format, since they are not opened to find out."""
 

@@ -15,7 +15,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import shapely
@@ -24,13 +24,14 @@ from PIL import Image, UnidentifiedImageError
 from ...core.arraytypes import BoolArray, Float64Array
 from ...core.geometries import polygons_in, shifted
 from ...core.imagelabels import CoveredImage
-from ...core.imagenames import composed
+from ...core.imagenames import composed, stem_of
 from ...core.pixelpolygons import polygonize
+from ...core.wording import listed
 from ...errors import LabelError
 from ...io.geojson import plain_value
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
-from ..marks import without_marks
+from ..marks import without_marks, without_whole_images
 from ..records import PixelObject, Records, image_path, pixel_records
 from .annotations import Annotations, LabelledImage, LabelledObject, Losses, objects_that_count
 from .labelfile import LabelFile
@@ -57,13 +58,16 @@ _RINGS = {"polygon", "oriented_rectangle", "rotation", "quadrilateral"}
 
 def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> Records:
     """Shapes of LabelMe files; lines and points, which have no area, are counted and left out. Difficult ones
-    are ignored unless `options.crowds` says otherwise.
+    are ignored unless `options.crowds` says otherwise. A flag that is set is a class of the whole image, in
+    files without any shape; beside shapes it is left out and counted.
 
     Raises:
         LabelError: A file is malformed; names the shape.
     """
     objects: list[PixelObject] = []
     covered: list[CoveredImage] = []
+    flagged: list[PixelObject] = []
+    renamed: list[str] = []
     left_out = joined = 0
     for path in paths:
         data = read_json(path)
@@ -74,6 +78,8 @@ def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> R
             )
         image = _image(data, path)
         covered.append(CoveredImage(image, image_size(data.get("imageWidth"), data.get("imageHeight"))))
+        if stem_of(PurePosixPath(image).name).casefold() != composed(path.stem).casefold():
+            renamed.append(f"{path.name} is for {PurePosixPath(image).name}")
         parts: list[PixelObject] = []
         groups: list[str | None] = []
         for number, shape in enumerate(checked_list(data.get("shapes"), "shapes", path), start=1):
@@ -82,6 +88,7 @@ def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> R
             else:
                 parts.append(_object(shape, number, image, path))
                 groups.append(_group(shape))
+        flagged += _flags(data, covered[-1], path)
         whole = joined_parts(parts, groups)
         joined += len(parts) - len(whole)
         objects += whole
@@ -90,7 +97,10 @@ def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> R
         notes.append(
             f"{joined} shapes joined to others with the same group_id and label, as parts of one object"
         )
+    if renamed:
+        notes.append(f"{len(renamed)} files have another name than their image: {listed(renamed)}")
     objects = without_marks(objects, options.crowds, "difficult", notes)
+    objects, dropped = without_whole_images([*objects, *flagged], "flags", notes)
     return pixel_records(
         source,
         objects,
@@ -98,7 +108,7 @@ def read_labelme(paths: Sequence[Path], source: str, options: LabelOptions) -> R
         notes,
         class_field="label",
         ignored_as="difficult",
-        dropped={"points and lines": left_out},
+        dropped=dropped | {"points and lines": left_out},
     )
 
 
@@ -110,6 +120,24 @@ def _image(data: Mapping[str, object], path: Path) -> str:
     if written.startswith("/") or re.match(r"[A-Za-z]:", written):
         return name  # a path of another machine
     return composed(Path(os.path.normpath(path.parent / written)).as_posix())
+
+
+def _flags(data: Mapping[str, object], image: CoveredImage, path: Path) -> list[PixelObject]:
+    """The flags of an image that are set, as objects of the whole image."""
+    flags = data.get("flags")
+    names = [name for name, is_set in flags.items() if is_set is True] if isinstance(flags, dict) else []
+    if not names:
+        return []
+    if image.size_px is None:
+        raise LabelError(
+            f"{path}: has a flag of the whole image ({names[0][:40]}) but no imageWidth and imageHeight; add "
+            "them, or delete the flag"
+        )
+    outline = shapely.box(0, 0, *image.size_px)
+    return [
+        PixelObject(image.name, outline, value_text(name), f"{path.name}#{name}", whole_image=True)
+        for name in names
+    ]
 
 
 def _attributes(shape: Mapping[str, object]) -> Mapping[str, object]:

@@ -31,6 +31,7 @@ from ...io.rasterize import burn
 from ...io.xmltree import element, to_xml
 from ..classrequest import value_text
 from ..labeloptions import LabelOptions
+from ..marks import without_whole_images
 from ..records import PixelObject, Records, image_path, pixel_records
 from .annotations import (
     Annotations,
@@ -74,9 +75,9 @@ _SHAPE_OF_KIND = {
     "bitmasklabels": "bitmask",
     _CHOICES: _CHOICES,
 }
-# Results that are no regions.
+# Results that are no regions and no classes.
 _NO_REGIONS = frozenset(
-    {"relation", "textarea", "rating", "number", "taxonomy", "pairwise", "datetime", "ranker", "labels"}
+    {"relation", "textarea", "rating", "number", "pairwise", "datetime", "ranker", "labels"}
 )
 _OUR_IDS = "eo-"  # before the id of an object that was exported by us
 _MODEL = "eo_dl"
@@ -92,13 +93,13 @@ def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions)
     """Regions of the last annotation of each task that was not cancelled, else of its last prediction.
 
     A region may have its label in another result with the same id. Regions of kinds that are not read
-    (points, vectors) are counted.
+    (points, vectors) are counted, and so are classes of whole images beside regions.
 
     Raises:
         LabelError: A file is malformed; names the task and the region.
     """
-    objects: list[PixelObject] = []
     covered: dict[str, CoveredImage] = {}
+    regions_of: dict[str, tuple[_Task, list[Region]]] = {}
     counts: Counter[str] = Counter()
     left_out: Counter[str] = Counter()
     for path in paths:
@@ -112,17 +113,22 @@ def read_label_studio(paths: Sequence[Path], source: str, options: LabelOptions)
                 raise LabelError(
                     f"{path}: {task.name} has the image {image!r}, as one before it; delete one of them"
                 )
+            task.check_one_image(regions)
             covered[image] = CoveredImage(image, task.size_px(regions))
-            objects += task.objects(regions, image)
+            regions_of[image] = (task, regions)
             left_out.update(_unread_kinds(regions))
     notes = [f"{number} {what}" for what, number in counts.items()]
+    objects = []
+    for image, (task, regions) in regions_of.items():
+        objects += task.objects(regions, image)
+    objects, dropped = without_whole_images(objects, "choices", notes)
     if left_out:
         kinds = ", ".join(f"{number} {kind}" for kind, number in left_out.items())
         notes.append(
             f"regions of kinds that are not read are left out: {kinds}; read are rectangles, polygons, "
             "ellipses, brush strokes and bitmasks"
         )
-    dropped = {f"{kind}, not read": number for kind, number in left_out.items()}
+    dropped |= {f"{kind}, not read": number for kind, number in left_out.items()}
     return pixel_records(source, objects, list(covered.values()), notes, class_field="label", dropped=dropped)
 
 
@@ -182,6 +188,23 @@ class _Task:
     def _result(self, annotation: Region) -> list[Region]:
         return checked_list(annotation.get("result"), f"result ({self.name})", self.path)
 
+    def check_one_image(self, regions: Sequence[Region]) -> None:
+        """Raise `LabelError` where regions belong to several images of the task, or to a turned one."""
+        drawn = [one for one in regions if one.get("type") in _SHAPE_OF_KIND]
+        names = {str(one.get("to_name")) for one in drawn}
+        pages = {one.get("item_index") or 0 for one in drawn}
+        if len(names) > 1 or len(pages) > 1:
+            raise LabelError(
+                f"{self.path}: {self.name}: its regions belong to several images; make a task of each image"
+            )
+        turned = [one for one in drawn if one.get("image_rotation") and one.get("type") != _CHOICES]
+        if turned:
+            degrees = str(turned[0]["image_rotation"])[:10]
+            raise LabelError(
+                f"{self.path}: {self.name}: regions were drawn on the image turned by {degrees} degrees, so "
+                "their place on the stored image is not known; turn it back in Label Studio and export again"
+            )
+
     def size_px(self, regions: Sequence[Region]) -> tuple[int, int] | None:
         """(width, height) of the image, by its regions or its data. Raises `LabelError` where they differ."""
         stated = [image_size(one.get("original_width"), one.get("original_height")) for one in regions]
@@ -223,6 +246,7 @@ class _Task:
                         feature_id=f"{image}#{key}",
                         score=score,
                         attributes=_feature_id(key, group),
+                        whole_image=region.get("type") == _CHOICES,
                     )
                 )
                 groups.append(group)

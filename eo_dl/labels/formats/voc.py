@@ -58,7 +58,7 @@ def read_voc(paths: Sequence[Path], source: str, options: LabelOptions) -> Recor
     boxes: list[_Box] = []
     covered: list[CoveredImage] = []
     renamed: list[str] = []
-    outlined = 0
+    outlined = parts = 0
     roots = [_root(path) for path in paths]
     images = paths_beside(paths, [_image(root, path) for root, path in zip(roots, paths, strict=True)])
     for path, root, image in zip(paths, roots, images, strict=True):
@@ -73,19 +73,30 @@ def read_voc(paths: Sequence[Path], source: str, options: LabelOptions) -> Recor
             sides = _sides(node, path, number)
             boxes.append(_Box(node, image, f"{path.name}#{number}", sides, _is_ours(root)))
             outlined += node.find("polygon") is not None
+            parts += len(node.findall("part"))
     notes: list[str] = []
     first_pixel = options.voc_origin
     if first_pixel is None:
         first_pixel = _guessed_origin(boxes, notes)
     if outlined:
         notes.append(f"{outlined} objects have a polygon beside their box: the box is taken")
+    if parts:
+        notes.append(f"{parts} parts of objects (<part>) are left out")
     if renamed:
         notes.append(f"{len(renamed)} files have another name than their image: {listed(renamed)}")
     objects = [
         box.as_object(1 if box.is_ours and options.voc_origin is None else first_pixel) for box in boxes
     ]
     objects = without_marks(objects, options.crowds, "difficult", notes)
-    return pixel_records(source, objects, covered, notes, class_field="name", ignored_as="difficult")
+    return pixel_records(
+        source,
+        objects,
+        covered,
+        notes,
+        class_field="name",
+        ignored_as="difficult",
+        dropped={"parts of objects": parts},
+    )
 
 
 def _is_ours(root: Element) -> bool:

@@ -56,6 +56,11 @@ from .yolodata import (
 )
 
 _MAX_LINES = 200_000
+_FEWEST_WITH_POINTS = 8  # numbers: a box and two points
+_BOX_NUMBERS = 4
+_FEWEST_LINES = 2
+_SPANNED = 0.4  # of the box, by its key points
+_ROUNDED = 1e-3  # of the image, by which a point may leave its box
 
 
 # Recognising
@@ -75,6 +80,7 @@ def read_yolo(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
         LabelError: A line is malformed, or the size of an image is unknown; names the file and the line.
     """
     data_set = yolo_data_set(paths, source)
+    key_points, corners = _KeyPointsCheck(), _CornersCheck()
     images = YoloImages.of(data_set, options.sizes_px or {})
     objects: list[PixelObject] = []
     covered: list[CoveredImage] = []
@@ -82,7 +88,13 @@ def read_yolo(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
         image, size_px = images.of_label_file(file)
         covered.append(CoveredImage(image, size_px))
         for line in _lines(file):
+            numbers = line.numbers()
+            key_points.add(numbers)
+            corners.add(numbers)
             objects.append(line.as_object(image, size_px, data_set.description))
+    if not data_set.description.point_values:
+        key_points.refuse(source)
+    corners.refuse(source)
     labelled = set(data_set.label_files)
     for path in data_set.images:
         if label_file_of(path) not in labelled and path.with_suffix(".txt") not in labelled:
@@ -90,6 +102,70 @@ def read_yolo(paths: Sequence[Path], source: str, options: LabelOptions) -> Reco
     known = Known(tuple(data_set.description.names.values()))
     notes = [*data_set.notes, *_line_notes(objects, data_set.description)]
     return pixel_records(source, objects, covered, notes, known, class_field="class")
+
+
+@dataclass
+class _KeyPointsCheck:
+    """Whether lines look like boxes with key points, which no `kpt_shape` states.
+
+    Such a line starts with the centre of a box and its width and height; all other points lie in that box and
+    span much of it. A polygon may look so by chance, all lines of a data set hardly.
+    """
+
+    long_lines: int = 0
+    all_alike: bool = True
+
+    def add(self, numbers: Sequence[float]) -> None:
+        """Look at the numbers of one more line."""
+        if self.all_alike and len(numbers) >= _FEWEST_WITH_POINTS:
+            self.long_lines += 1
+            self.all_alike = _is_box_with_points(numbers)
+
+    def refuse(self, source: str) -> None:
+        """Raise `LabelError` where all long lines look so."""
+        if self.all_alike and self.long_lines >= _FEWEST_LINES:
+            raise LabelError(
+                f"{source}: all {self.long_lines} long lines look like boxes followed by key points, and not "
+                "like polygons; state kpt_shape in data.yaml, e.g. kpt_shape: [4, 2]"
+            )
+
+
+@dataclass
+class _CornersCheck:
+    """Whether boxes may be two corners in truth, and not centre, width and height."""
+
+    boxes: int = 0
+    beyond: int = 0
+    """Boxes that leave their image, as centre, width and height."""
+    corners_fit: bool = True
+
+    def add(self, numbers: Sequence[float]) -> None:
+        """Look at the numbers of one more line."""
+        if len(numbers) != _BOX_NUMBERS:
+            return
+        first, second = np.array(numbers[:2]), np.array(numbers[2:])
+        self.boxes += 1
+        self.beyond += bool(
+            (first - second / 2 < -_ROUNDED).any() or (first + second / 2 > 1 + _ROUNDED).any()
+        )
+        self.corners_fit &= bool((first < second).all() and (second <= 1 + _ROUNDED).all())
+
+    def refuse(self, source: str) -> None:
+        """Raise `LabelError` where boxes leave their images, and all would fit if they were corners."""
+        if self.corners_fit and self.beyond and self.boxes >= _FEWEST_LINES:
+            raise LabelError(
+                f"{source}: {self.beyond} of {self.boxes} boxes leave their image, while all fit if their "
+                "numbers are x0, y0, x1, y1 and not centre, width and height as YOLO has it; write these"
+            )
+
+
+def _is_box_with_points(numbers: Sequence[float]) -> bool:
+    """Whether the points after the first four numbers lie in the box that these make."""
+    centre, size = np.array(numbers[:2]), np.array(numbers[2:4])
+    points = np.reshape(numbers[4:], (-1, 2))
+    if (size <= 0).any() or (np.abs(points - centre) > size / 2 + _ROUNDED).any():
+        return False
+    return bool((np.ptp(points, axis=0) >= _SPANNED * size).all())
 
 
 def _line_notes(objects: Sequence[PixelObject], description: YoloDescription) -> list[str]:
@@ -120,6 +196,14 @@ class _Line:
     file: Path
     number: int
     text: str
+
+    def numbers(self) -> list[float]:
+        """The numbers after the class; none where they are no pairs, or no numbers."""
+        try:
+            values = [float(word) for word in self.text.split()[1:]]
+        except ValueError:
+            return []
+        return values if len(values) % 2 == 0 else []
 
     def as_object(self, image: str, size_px: tuple[int, int], description: YoloDescription) -> PixelObject:
         """The object in pixels of its image."""

@@ -126,6 +126,11 @@ def _described_data_set(path: Path) -> YoloDataSet:
             "beside images/"
         )
     notes = [f"{path.name} names {listed(missing)}, which is not in its folder"] if missing else []
+    stated = data.get("nc")
+    if isinstance(stated, int) and stated != len(description.names):
+        notes.append(
+            f"{path.name} says nc: {stated} but names {len(description.names)} classes; these are taken"
+        )
     return YoloDataSet(
         label_files=tuple(dict.fromkeys(label_files)),
         description=description,

@@ -8,7 +8,7 @@ from pathlib import Path
 import shapely
 
 from ...core.rasterlabels import LabelRaster, RasterLabels
-from ...core.wording import listed
+from ...core.wording import count_of, listed
 from ...errors import LabelError
 from ...io.scene import Scene
 from ..placement import PlacedLabels
@@ -31,12 +31,14 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
     """
     used: set[str] = set()
     without: list[str] = []
+    labelled_px = 0.0
     partial: list[str] = []
     for part in placed:
         if part.raster is None:
             without.append(part.scene.name)
             continue
         share = _covered_share(part.raster, part.scene)
+        labelled_px += share * part.scene.grid.width * part.scene.grid.height
         if share < _WHOLE:
             partial.append(f"{part.scene.name} {share:.2%}")
         used.add(part.raster.path)
@@ -47,7 +49,9 @@ def raster_notes(labels: RasterLabels, placed: Sequence[PlacedLabels]) -> list[s
             f"{labels.source}: no label raster ({files}) fits a scene ({scenes}) by name or place; name them "
             "alike"
         )
-    notes = []
+    scenes_px = sum(part.scene.grid.width * part.scene.grid.height for part in placed)
+    count = f"{len(used)} of {count_of(len(labels.rasters), 'label raster')}"
+    notes = [f"{count} used, on {labelled_px / scenes_px:.2%} of the scenes"]
     if partial:
         notes.append(
             "label rasters cover a part of their scenes, and ground beside them does not count: "

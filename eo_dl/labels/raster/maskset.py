@@ -45,7 +45,8 @@ def read_masks(
         return soft
     values = _StoredValues.of(paths, request, source)
     _refuse_soft_edges(values, request)
-    notes: list[str] = []
+    _refuse_numbered_objects(values, request)
+    notes = _scale_notes(values)
     request = _with_binary_class(values, request, notes)
     fixed_ids = _fixed_ids(values, request, notes)
     counts = {value: count for value, count in values.counts.items() if value not in fixed_ids}
@@ -84,6 +85,25 @@ def _refuse_soft_edges(values: _StoredValues, request: ClassRequest | None) -> N
                 "edges: it was resampled or saved in a lossy way, or is an image; make it again without "
                 "(nearest neighbour, PNG or GeoTIFF), or say what each value is with `classes`"
             )
+
+
+def _refuse_numbered_objects(values: _StoredValues, request: ClassRequest | None) -> None:
+    """Raise `LabelError` for rasters that number objects, of which each would become a class of its own."""
+    for content in values.contents:
+        if request is None and content.numbered:
+            raise LabelError(
+                f"{content.scene.path}: each of its {content.numbered} values is one patch, "
+                "as where objects are numbered; make one class of all with `classes`: 'NAME=*', or name "
+                "each value"
+            )
+
+
+def _scale_notes(values: _StoredValues) -> list[str]:
+    """A note on rasters whose stored values are said to stand for others."""
+    scaled = [one.scene.name for one in values.contents if not all(band.unscaled for band in one.scene.bands)]
+    if not scaled:
+        return []
+    return [f"{listed(scaled)}: the scale or offset of the file is left aside, classes are the stored values"]
 
 
 def _hidden_id(
@@ -182,6 +202,13 @@ def _fixed_ids(values: _StoredValues, request: ClassRequest | None, notes: list[
                 "0 is the nodata value of the label rasters and is taken as background; ignore it with "
                 "`unlabelled=ignore`"
             )
+    if "255" in free and "255" not in ids and len(counts) == 2 and "0" not in counts:
+        other = next(value for value in counts if value != "255")
+        raise LabelError(
+            f"{values.contents[0].scene.path}: holds nothing but {other} and 255, which is a class to some "
+            "programs and means ignore to others; choose with `classes`: "
+            f"'NAME={other},OTHER=255', or 'NAME={other},-255'"
+        )
     if "255" in free and "255" not in ids:
         ids["255"] = IGNORE_ID
         notes.append(f"the value 255 ({counts['255']} px) means ignore; otherwise set `classes` to NAME=255")

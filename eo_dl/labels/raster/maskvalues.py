@@ -40,6 +40,10 @@ _NEAR_PX = 5
 _MANY_VALUES = 32
 _MOST_SHARE = 0.5
 _MOST_STRIPS = 4
+# Numbered objects: so many values, of which nearly each is one patch.
+_MANY_OBJECTS = 20
+_ONE_PATCH_SHARE = 0.95
+_MOST_COMPARED_PX = 2**25
 _TABLE_SIZE = 65536
 _LARGEST_CODE = 2**53
 
@@ -68,6 +72,9 @@ class MaskContent:
 
     soft: tuple[int | str, ...] = ()
     """Values that lie between those around them nearly everywhere, as at edges that were resampled."""
+
+    numbered: int = 0
+    """Number of values, if there are many and each is one patch, as where objects are numbered; else 0."""
 
 
 def open_mask(path: str) -> Scene:
@@ -203,7 +210,25 @@ def mask_content(path: str, kind: Kind | None = None) -> MaskContent:
         names=names,
         hidden=hidden,
         soft=tuple(value_of_code(code, content_kind) for code in _soft_codes(scene, content_kind, counts)),
+        numbered=0 if names or content_kind == "colors" else _numbered_objects(scene, counts, nodata),
     )
+
+
+def _numbered_objects(scene: Scene, counts: Mapping[int, int], nodata: int | None) -> int:
+    """The number of values if these are many and nearly each is one patch, as where objects are numbered."""
+    codes = np.array(sorted(set(counts) - {0, IGNORE_ID, nodata}), np.int64)
+    if len(codes) < _MANY_OBJECTS or scene.grid.height * scene.grid.width > _MOST_COMPARED_PX:
+        return 0
+    whole = np.concatenate([strip for strip, _ in _strips(scene, "ids")])
+    places = np.searchsorted(codes, whole)
+    known = codes[np.minimum(places, len(codes) - 1)] == whole
+    numbers = np.where(known, places + 1, 0)
+    joined = 0
+    for number, box in enumerate(ndimage.find_objects(numbers), start=1):
+        if box is not None:
+            _, patches = ndimage.label(numbers[box] == number, structure=np.ones((3, 3)))
+            joined += patches == 1
+    return len(codes) if joined >= _ONE_PATCH_SHARE * len(codes) else 0
 
 
 def _soft_codes(scene: Scene, kind: Kind, counts: Mapping[int, int]) -> list[int]:

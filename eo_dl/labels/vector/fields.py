@@ -246,6 +246,8 @@ def _elements(value: object) -> list[str | None]:
             return [value_text(value)]
     if isinstance(value, list | tuple | np.ndarray):
         return [value_text(element) for element in value]
+    if isinstance(value, dict) and "name" in value:
+        return [value_text(value["name"])]  # as QuPath has it: {"name": "tree", "color": [...]}
     if value is pd.NA or value is pd.NaT:
         return [None]
     return [value_text(value)]

@@ -16,7 +16,7 @@ from ...core.arraytypes import BoolArray, Float64Array, GeometryArray, ObjectArr
 from ...core.geometries import missing_or_empty, reproject
 from ...core.wording import listed
 from ...errors import LabelError
-from ...io.vectorlayers import read_layer
+from ...io.vectorlayers import NOTES, read_layer
 from ..classnames import Known
 from ..cleaning import clean_polygons
 from ..labeloptions import ReadingOptions
@@ -42,7 +42,8 @@ def read_vectors(paths: Sequence[Path], source: str, options: ReadingOptions) ->
     Raises:
         LabelError: A file cannot be read or has no CRS, or no field or several could be the class.
     """
-    table, notes = _read_table(paths, source, options), list[str]()
+    notes: list[str] = []
+    table = _read_table(paths, source, options, notes)
     used_field = None
     if options.where is not None:
         selected, used_field = matching_rows(table.frame, options.where, source)
@@ -95,8 +96,10 @@ class _Table:
         return _Table(self.frame[rows], self.feature_ids[rows], self.files[rows], self.crs)
 
 
-def _read_table(paths: Sequence[Path], source: str, options: ReadingOptions) -> _Table:
+def _read_table(paths: Sequence[Path], source: str, options: ReadingOptions, notes: list[str]) -> _Table:
     frames = [_frame(path, options) for path in paths]
+    for frame in frames:
+        notes += frame.attrs.get(NOTES, ())
     crs = _crs_of(frames[0], paths[0])
     feature_ids: list[str] = []
     files: list[str] = []

@@ -18,6 +18,9 @@ ELSEWHERE = {
     "model import": "reads an ONNX file once; `predict` then takes the model like any other",
     "model show": "prints a table",
     "model backbones": "prints a table",
+    "model list": "prints a table; `predict` takes a name from it in place of a file",
+    "model get": "copies a file, once",
+    "model shelf": "is for those who publish models",
     "inspect": "QGIS shows it in the layer properties",
     "qgis install": "has installed this plug-in",
     "qgis package": "is for plug-in repositories",
@@ -96,7 +99,7 @@ ENTRIES = (
             Load("{out}/chips/chips.gpkg", "chips", "chips by split"),
         ),
         widgets=(("task", "task"),),
-        report="report/report.html",
+        report="index.html",
     ),
     Entry(
         id="start_labelling",

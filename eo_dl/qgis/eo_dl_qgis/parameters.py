@@ -48,6 +48,7 @@ KINDS = {
     "class_field": "field",
     "chips": "folder",
     "model": "model",
+    "start": "model",
     "config": "yaml",
     "index": "file",
     "crs": "crs",

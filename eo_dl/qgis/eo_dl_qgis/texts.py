@@ -84,6 +84,7 @@ LABELS = {
     "min_valid": "Minimum share of valid pixels",
     "model": "Model",
     "most_px": "Side of the piece (px)",
+    "start": "Model to start from",
     "network": "Network",
     "drop_dead_bands": "Leave out bands that hold nothing",
     "nodata": "Nodata value of the scene",

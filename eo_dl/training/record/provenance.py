@@ -62,6 +62,7 @@ def provenance(
         acquired=tuple(sorted({scene.file.acquired for scene in chips.scenes if scene.file.acquired})),
         extent=train_extent(chips),
         trained_ground=trained_ground(data),
+        licence=config.licence,
         weights_from=Path(config.weights).name,
         command=command_line(),
         training={
