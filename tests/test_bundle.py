@@ -147,7 +147,7 @@ def test_places_for_onnx_and_stac_are_kept(tmp_path: Path) -> None:
         extra={"model.onnx": b"graph"},
     )
     assert bundle.read("model.onnx") == b"graph"
-    assert set(bundle.members) == set(MEMBERS) - {"preview.png", "config.yaml"}
+    assert set(bundle.members) == set(MEMBERS) - {"preview.png", "config.yaml", "applicability.safetensors"}
     with pytest.raises(BundleError, match=r"holds no preview\.png; it has model\.json"):
         bundle.read("preview.png")
     with pytest.raises(BundleError, match=r"unexpected or repeated member 'run\.py'"):
