@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import ndimage
 
 from ...core.arraytypes import Float64Array
 from .ground import Ground
@@ -77,14 +76,14 @@ def relief(heights: Float64Array, sigma_px: tuple[float, float]) -> Float64Array
     filled = np.where(known, heights, 0.0)
     for axis, sigma in ((1, sigma_px[0]), (0, sigma_px[1])):
         for width in _widths(sigma):
-            filled = ndimage.uniform_filter1d(filled, width, axis=axis, mode="constant")
+            filled = _running_mean(filled, width, axis=axis)
     if known.all():
         weights = _edge_weights(heights.shape, sigma_px)
     else:
         weights = known.astype(np.float64)
         for axis, sigma in ((1, sigma_px[0]), (0, sigma_px[1])):
             for width in _widths(sigma):
-                weights = ndimage.uniform_filter1d(weights, width, axis=axis, mode="constant")
+                weights = _running_mean(weights, width, axis=axis)
     mean = np.divide(filled, weights, out=np.full_like(filled, np.nan), where=weights > 1e-9)
     return np.asarray(heights - mean, np.float64)
 
@@ -110,7 +109,7 @@ def _edge_weights(shape: tuple[int, ...], sigma_px: tuple[float, float]) -> Floa
     for count, sigma in ((shape[0], sigma_px[1]), (shape[1], sigma_px[0])):
         line = np.ones(count)
         for width in _widths(sigma):
-            line = ndimage.uniform_filter1d(line, width, mode="constant")
+            line = _running_mean(line, width)
         sides.append(line)
     return np.asarray(sides[0][:, None] * sides[1][None, :], np.float64)
 
@@ -186,3 +185,10 @@ def _light(east: Float64Array, north: Float64Array, azimuth_deg: float, altitude
     towards = math.sin(azimuth) * math.cos(altitude), math.cos(azimuth) * math.cos(altitude)
     incidence = math.sin(altitude) - east * towards[0] - north * towards[1]
     return np.asarray(np.maximum(incidence / np.sqrt(1 + east**2 + north**2), 0.0), np.float64)
+
+
+def _running_mean(values: Float64Array, width: int, axis: int = -1) -> Float64Array:
+    """The mean of the `width` values around each, along an axis; 0 beyond the edge."""
+    from scipy import ndimage  # lazy: rasters without terrain do not need it
+
+    return np.asarray(ndimage.uniform_filter1d(values, width, axis=axis, mode="constant"))
