@@ -17,10 +17,11 @@ from ..labels.valueplanes import value_planes
 from ..scores.valuescores import ValueScorer
 from .comparison import Comparison, Measurement, nothing_to_score
 from .eachfile import score_files, total
+from .pixelwise import PixelTally
 from .predictionfiles import Part
 from .trainedshare import trained_notes
 from .valuefigures import residual_map, scatter_plot
-from .valuewise import ValueJob, ValueTally, open_value_map, score_values, values_of_map
+from .valuewise import ValueJob, open_value_map, score_values, values_of_map
 
 _QUARTERS = (25, 50, 75)
 _SAMPLED_PX = 128
@@ -47,7 +48,7 @@ def measure_values(comparison: Comparison) -> Measurement:
     scorer = ValueScorer(job.classes, edges=job.edges, seed=comparison.seed)
     for one in scored.results:
         scorer.merge(one.scorer)
-    tally = total([one.tally for one in scored.results], ValueTally())
+    tally = total([one.tally for one in scored.results], PixelTally())
     features_lie_elsewhere = not labels.states_extent and not tally.features
     if not tally.scored or features_lie_elsewhere:
         raise nothing_to_score(labels, "pixels of the prediction have a number in the truth")
@@ -196,7 +197,7 @@ def _starts(side: int) -> list[int]:
     return starts
 
 
-def _tally_notes(tally: ValueTally) -> list[str]:
+def _tally_notes(tally: PixelTally) -> list[str]:
     left_out = {
         "pixels outside the AOI or the scored chips": tally.outside,
         "pixels without a number in the truth": tally.unlabelled,

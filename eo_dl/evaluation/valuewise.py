@@ -24,31 +24,13 @@ from ..io.scene import Scene, SceneReader, open_scene
 from ..labels.valueplanes import value_planes
 from ..scores.valuescores import ValueScorer, ValueSums
 from .limits import Blocks, Limits
-from .pixelwise import windows_in_blocks
+from .pixelwise import PixelTally, windows_in_blocks
 from .predictionfiles import Part
 from .trainedshare import trained_area
 
 _STRIP_PIXELS = 2_000_000
 _CACHE_BYTES = 16 * 2**20
 _THUMBNAIL_PX = 720
-
-
-@dataclass
-class ValueTally:
-    """Counts of pixels."""
-
-    scored: int = 0
-    """Pixels with a true and a predicted number of any value."""
-    features: int = 0
-    """Features of the truth on the maps."""
-    unlabelled: int = 0
-    """Predicted pixels without a number in the truth."""
-    unpredicted: int = 0
-    """True numbers without a predicted one."""
-    outside: int = 0
-    """Predicted pixels outside the AOI or the scored chips."""
-    trained: int = 0
-    """Scored pixels on ground that the model was trained on."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +73,7 @@ class ScoredValues:
 
     scorer: ValueScorer
     """Its sums by block."""
-    tally: ValueTally
+    tally: PixelTally
     """Its pixels, and those that were left out."""
     thumbnail: ValueThumbnail
     """A reduced copy."""
@@ -123,7 +105,7 @@ def score_values(job: ValueJob, part: Part, on_progress: OnProgress) -> ScoredVa
     for area in (*areas, *([] if trained is None else [trained])):
         area.touches(Window(0, 0, 1, 1))  # builds its search tree before threads share it
     scorer = ValueScorer(job.classes, edges=job.edges, seed=job.seed)
-    tally = ValueTally(features=len(truth.labels))
+    tally = PixelTally(features=len(truth.labels))
     thumbnail = _Reduced(named.grid.height, named.grid.width)
     places = _band_places(job, scene, values_of_map(part))
     scorer.has_intervals = len(places) > len(job.classes)

@@ -220,15 +220,12 @@ def _read(sources: Sources, options: ReadingOptions, request: ClassRequest | Non
     return labels
 
 
-_OneValue = Mapping[str, ValueInfo] | None
-"""The values of a label set; None: the one band of its rasters, by its own name."""
-
-
 @dataclass(frozen=True)
 class _ValuesRequest:
     """That numbers are wanted."""
 
-    values: _OneValue
+    values: Mapping[str, ValueInfo] | None
+    """The values by name; None: the one band of the rasters, by its own name."""
     notes: tuple[str, ...] = ()
 
 
