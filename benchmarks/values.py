@@ -109,6 +109,19 @@ def burnt(polygons: Path, scene: Path) -> Path:
     return out
 
 
+FINDINGS = """
+What it says (5 epochs, busy machine):
+
+- Heights: the network leads the regressions on single pixels by 0.11 to 0.14 in R². With huber the interval
+  of the lead just includes 0, with quantiles it does not.
+- Water: gradient boosting on the twelve bands of one pixel is as good as the network, or better.
+- Intervals are too narrow on new ground: 73 % of the heights lie in intervals of 90 %. A share of exactly
+  0 or 1, which is most of the water, lies outside every interval: a sigmoid never reaches its ends.
+- Speed: 1.06 times segmentation; 1.05 is wanted. The map has four times the bytes.
+
+![Surface, true and predicted height](../docs/images/values-height.png)
+![Scene, true and predicted share of water](../docs/images/values-water.png)
+"""
 CASES = {"height": height, "water": water}
 LOSSES = ("huber", "quantiles")
 
@@ -244,7 +257,7 @@ def speed(side: int, rounds: int) -> list[Row]:
         ratios = [ours / theirs for ours, theirs in pairs]
         middle = {task: statistics.median(seconds[1:]) for task, seconds in found.items()}
     row = compared(
-        f"predict {side} x {side} px: regression",
+        f"predict {side} x {side} px",
         middle["regression"],
         "s",
         "segmentation",
@@ -304,6 +317,7 @@ def write_report(rows: Sequence[dict[str, Any]], speeds: Sequence[Row], epochs: 
         for one in speeds:
             timed = (f"{one.value:.2f} s", f"{one.beside_value:.2f} s", f"{one.ratio:.3f}", one.target)
             text.append(f"| {one.what} | {' | '.join(timed)} |")
+    text += FINDINGS.splitlines()
     REPORT.write_text("\n".join(text) + "\n", encoding="utf-8")
 
 
