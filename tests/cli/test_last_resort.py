@@ -31,7 +31,7 @@ def raising(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def stop(*args: object, **options: object) -> None:
             raise error
 
-        monkeypatch.setattr("eo_dl.io.scene.describe", stop)
+        monkeypatch.setattr("eo_dl.io.products.opening.describe", stop)
 
     return patch
 
@@ -46,7 +46,7 @@ def test_any_other_error_is_one_line_that_calls_it_a_bug(
     said = eo_dl_cli("inspect", world.scene)
     assert (said.code, said.out) == (1, "")
     (line,) = said.err.splitlines()
-    assert "a bug in eo_dl: ZeroDivisionError: division by zero (eo_dl/io/scene.py, line " in line
+    assert "a bug in eo_dl: ZeroDivisionError: division by zero (eo_dl/io/products/opening.py, line " in line
     assert "EO_DL_DEBUG=1" in line
     assert "--debug" in line
 
@@ -97,8 +97,8 @@ def test_each_kind_of_end_has_its_line(
 SIGNALLED = """
 import os, signal, sys
 from eo_dl_cli import main
-import eo_dl.io.scene
-eo_dl.io.scene.describe = lambda *args, **options: os.kill(os.getpid(), signal.{name})
+import eo_dl.io.products.opening
+eo_dl.io.products.opening.describe = lambda *args, **options: os.kill(os.getpid(), signal.{name})
 sys.argv = ["eo-dl", "inspect", {scene!r}]
 main.main()
 """

@@ -30,7 +30,7 @@ from eo_dl.curation.checks.leakage import check_leakage
 from eo_dl.errors import ChipSetError
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.labeloptions import LabelOptions
-from eo_dl.labels.reading import labels_of
+from eo_dl.labels.reading import classes_of
 from tests.making import NORTH_UP, rectangle, write_polygons, write_raster
 
 SIDE = 128
@@ -161,13 +161,13 @@ def test_labels_are_checked_once_on_the_scenes_of_the_chip_set(
     chips: Path, sample_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads: list[object] = []
-    read = labels_of
+    read = classes_of
 
     def counted(*arguments: Any) -> LabelSet:
         reads.append(arguments)
         return read(*arguments)
 
-    monkeypatch.setattr(checking, "labels_of", counted)
+    monkeypatch.setattr(checking, "classes_of", counted)
     options = LabelOptions(layer="buildings", class_field="none")
     report = audit_labels(sample_data / "train_labels.gpkg", chips=chips, label_options=options)
     assert [scene.name for scene in report.scenes] == ["train.tif"] and report.registration

@@ -26,6 +26,7 @@ def parameters(verb) -> dict[str, tuple[object, str]]:
 @pytest.mark.parametrize(("verb", "options"), [(open_scene, SceneOptions), (read_labels, LabelOptions)])
 def test_the_parameters_of_a_verb_are_the_fields_of_its_options(verb, options):
     declared = {field.name: (field.default, field.type) for field in fields(options)}
+    declared.pop("values", None)  # numbers are read by `read_values`
     assert parameters(verb) == declared
 
 

@@ -27,6 +27,7 @@ from ...core.window import Window
 from ...errors import ConfigError, InputError
 from ..atomic import atomic_file, refuse_existing
 from ..gridmapping import GridMapping
+from ..outputlock import locks_output
 from ..resample import Resampling
 from ..vectorlayers import read_layer
 from ..workfolder import claim_folder, clear_folder
@@ -79,6 +80,7 @@ class Fetched:
     """What was chosen."""
 
 
+@locks_output
 def fetch(
     source: str,
     *,
