@@ -121,8 +121,8 @@ def test_the_demo_runs_from_the_wheel_in_an_empty_folder(built: Built, tmp_path:
     empty = tmp_path / "empty"
     empty.mkdir()
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = [str(binaries / "eo-dl"), "demo", "--task", "segmentation", "--out", "demo"]
+    command = [str(binaries / "eo-dl"), "demo", "--task", "classification", "--out", "demo"]  # the quickest
     done = subprocess.run(command, cwd=empty, env=variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (empty / "demo" / "index.html").is_file()
-    assert (empty / "demo" / "segmentation" / "map.tif").is_file()
+    assert (empty / "demo" / "classification" / "map.gpkg").is_file()
