@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.arraytypes import AnyArray, BoolArray
+from ..core.wording import plain_number
 from ..errors import ConfigError
 from .discover import RASTER_SUFFIXES, is_remote, own_path, relative_path
 
@@ -57,8 +58,7 @@ class MaskRule:
         source = self.source if self.band_number == 1 else f"{self.source}[{self.band_number}]"
         if self.how == "zero":
             return source
-        listed = ",".join(f"{low:g}" if low == high else f"{low:g}-{high:g}" for low, high in self.values)
-        return f"{source} {self.how} {listed}"
+        return f"{source} {self.how} {','.join(_range_text(low, high) for low, high in self.values)}"
 
     @property
     def names_file(self) -> bool:
@@ -81,7 +81,8 @@ class MaskRule:
                 masked = values == 0
             case "bits":
                 mask = sum(1 << int(bit) for bit, _ in self.values)
-                masked = (values.astype(np.int64) & mask) != 0
+                whole = np.nan_to_num(values) if values.dtype.kind == "f" else values
+                masked = (whole.astype(np.int64) & mask) != 0
             case "in" | "not in":
                 for low, high in self.values:
                     masked |= np.greater_equal(values, low) & np.less_equal(values, high)
@@ -163,6 +164,10 @@ def _of_source(text: str, source: str, how: str, values: tuple[tuple[float, floa
     if of_file is not None:
         return MaskRule(of_file["file"], how, values, int(of_file["number"]))
     return MaskRule(source, how, values)
+
+
+def _range_text(low: float, high: float) -> str:
+    return plain_number(low) if low == high else f"{plain_number(low)}-{plain_number(high)}"
 
 
 def _range(item: str, text: str) -> tuple[float, float]:

@@ -36,7 +36,8 @@ class _Band:
     """A band as a file states it."""
 
     dtype: str
-    nodata: float | None
+    nodata: str | None
+    """As text, because NaN is not equal to NaN."""
     scale: float
     offset: float
     description: str
@@ -80,7 +81,7 @@ def sheets_as_scene(scenes: Sequence[Scene], out: Path, *, overwrite: bool = Fal
                 f"so they are no sheets of one scene; {_ADVICE}"
             )
     _refuse_same_ground(sheets)
-    _refuse_gaps(scenes[0], sheets, grid)
+    _refuse_gaps(scenes[0], sheets)
     target = sheets_path(out)
     text = (to_xml(_dataset(sheets, grid)) + "\n").encode()
     if not (target.is_file() and target.read_bytes() == text):
@@ -138,7 +139,9 @@ def _place(scene: Scene, first: PixelGrid, first_name: str) -> tuple[int, int]:
 def _sheet(scene: Scene, window: Window) -> _Sheet:
     with open_dataset(scene.path, scene.file.driver, trust_vrt=scene.file.trust_vrt) as dataset:
         bands = tuple(
-            _Band(dtype, nodata, scale, offset, description or "", color.name)
+            _Band(
+                dtype, None if nodata is None else repr(nodata), scale, offset, description or "", color.name
+            )
             for dtype, nodata, scale, offset, description, color in zip(
                 dataset.dtypes,
                 dataset.nodatavals,
@@ -171,23 +174,31 @@ def _refuse_same_ground(sheets: Sequence[_Sheet]) -> None:
         )
 
 
-def _refuse_gaps(first: Scene, sheets: Sequence[_Sheet], grid: PixelGrid) -> None:
+def _refuse_gaps(first: Scene, sheets: Sequence[_Sheet]) -> None:
     """Ground between sheets would be 0, which must not pass for a measurement."""
     known = all(band.nodata is not None for band in first.bands) or bool(first.file.alpha)
     if known:
         return
-    covered = np.zeros((grid.height, grid.width), np.bool_) if grid.height * grid.width < 2**31 else None
-    if covered is None:
-        return
-    for sheet in sheets:
-        window = sheet.window
-        covered[window.row : window.row1, window.col : window.col1] = True
-    gaps = int((~covered).sum())
+    gaps = _uncovered_px([sheet.window for sheet in sheets])
     if gaps:
         raise InputError(
             f"{first.path}: the sheets leave {gaps} px of their rectangle uncovered, and have no nodata "
             f"value for them; state `nodata`, or {_ADVICE}"
         )
+
+
+def _uncovered_px(windows: Sequence[Window]) -> int:
+    """Pixels of the rectangle around some windows that lie in none of them, counted by the cells between
+    their edges."""
+    cols = np.unique([edge for window in windows for edge in (window.col, window.col1)])
+    rows = np.unique([edge for window in windows for edge in (window.row, window.row1)])
+    covered = np.zeros((len(rows) - 1, len(cols) - 1), np.bool_)
+    for window in windows:
+        row0, row1 = np.searchsorted(rows, (window.row, window.row1))
+        col0, col1 = np.searchsorted(cols, (window.col, window.col1))
+        covered[row0:row1, col0:col1] = True
+    cells_px = np.outer(np.diff(rows), np.diff(cols))
+    return int(cells_px[~covered].sum())
 
 
 _TYPES = {
@@ -220,7 +231,7 @@ def _raster_band(number: int, band: _Band, sheets: Sequence[_Sheet]) -> Element:
         raise InputError(f"{sheets[0].path}: sheets of values {band.dtype} cannot be joined; {_ADVICE}")
     children = [element("Description", text=band.description)] if band.description else []
     if band.nodata is not None:
-        children.append(element("NoDataValue", text=repr(band.nodata)))
+        children.append(element("NoDataValue", text=band.nodata))
     children.append(element("ColorInterp", text=band.color.capitalize()))
     if band.offset != 0 or band.scale != 1:
         children += [element("Offset", text=repr(band.offset)), element("Scale", text=repr(band.scale))]
@@ -240,4 +251,4 @@ def _source(number: int, band: _Band, sheet: _Sheet) -> Element:
     if band.nodata is None:
         return element("SimpleSource", children=children)
     # Nodata of a sheet does not cover what another one has measured.
-    return element("ComplexSource", children=[*children, element("NODATA", text=repr(band.nodata))])
+    return element("ComplexSource", children=[*children, element("NODATA", text=band.nodata)])

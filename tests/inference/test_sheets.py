@@ -123,6 +123,35 @@ def test_shards_of_sheets_give_the_same_bytes(
     assert assemble_shards(bundle, town[0], out=tmp_path / "map.tif").path.read_bytes() == once
 
 
+def test_sheets_may_call_not_a_number_nodata(tmp_path: Path) -> None:
+    """NaN is not equal to NaN, so both sheets have the same nodata value all the same."""
+    heights = np.arange(400, dtype=np.float32).reshape(20, 20)
+    heights[:3] = np.nan
+    sheets = []
+    for name, col in (("west", 0), ("east", 12)):
+        place = NORTH_UP @ Affine.translation(col, 0)
+        piece = heights[:, :12] if col == 0 else heights[:, 12:]
+        path = write_raster(tmp_path / f"{name}.tif", piece, transform=place, nodata=np.nan)
+        sheets.append(open_scene(path))
+    joined = sheets_as_scene(sheets, tmp_path / "map.tif")
+    with SceneReader(joined) as reader:
+        found = reader.read(joined.grid.window)
+    assert np.array_equal(found.valid, np.isfinite(heights))
+    assert np.array_equal(found.pixels[0][found.valid], heights[found.valid])
+
+
+def test_gaps_are_found_in_a_mosaic_of_any_size(tmp_path: Path) -> None:
+    """Two small sheets at opposite corners of a rectangle of 3.6 billion pixels."""
+    pixels = np.ones((10, 10), np.uint8)
+    far = NORTH_UP @ Affine.translation(59_990, 59_990)
+    sheets = [
+        write_raster(tmp_path / "a.tif", pixels),
+        write_raster(tmp_path / "b.tif", pixels, transform=far),
+    ]
+    with pytest.raises(InputError, match=f"leave {60_000**2 - 200} px of their rectangle uncovered"):
+        sheets_as_scene([open_scene(path) for path in sheets], tmp_path / "map.tif")
+
+
 def test_what_is_no_sheet_is_refused(tmp_path: Path) -> None:
     pixels = np.ones((10, 10), np.uint8)
     beside, apart = (NORTH_UP @ Affine.translation(cols, 0) for cols in (10, 20))

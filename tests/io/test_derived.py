@@ -253,12 +253,20 @@ def test_recipes_say_the_same_when_they_are_read_again(tmp_path: Path) -> None:
     assert {"hillshade_315_35", "relief_4m", "sky_5px_12", "x"} <= set(names)
 
 
+@pytest.mark.parametrize("high", ["1000000", "65535.25", "0.00001"])
+def test_a_model_keeps_the_numbers_of_a_recipe_exactly(high: str) -> None:
+    recipe = parse_recipe(f"x=glcm(nir, contrast, 3px, 0..{high})")
+    assert recipe.text == f"x=glcm(nir, contrast, 3px, 0..{high})"
+    assert parse_recipe(recipe.text).arguments.limits == (0.0, float(high))
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "nonsense", "relief", "relief(0m)", "relief(12)", "slope(12m)", "height(dsm)", "sky(10m,3)", "x=1+2",
         "hillshade(1,2,3)", "glcm(red,contrast,3px)", "glcm(red,blur,3px,0..1)",
         "glcm(red,contrast,3px,1..0)", "x=__import__('os')", "x=red.real", "x=red if nir else 1", "savi(Q=1)",
+        "savi(0.5)", "savi(L=low)", "ndvi(3px)", "ndvi(nir)", "ndvi(0..1)",
         "x=" + "(" * 600 + "red" + ")" * 600, "x=red+" + "red+" * 400 + "red", "ndvi(",
     ],
 )  # fmt: skip

@@ -175,7 +175,7 @@ def test_a_wmts_is_read_by_its_capabilities(server: Map, tmp_path: Path) -> None
     fetch(source, out=out, gsd_m=1.0, bounds=BOUNDS, service=QUICK)
     with rasterio.open(out) as dataset:
         assert np.abs(dataset.read() - wanted_colours(out)).max() < 3
-    with pytest.raises(InputError, match="has no layer 'roads'; choose one with `layer`: dop"):
+    with pytest.raises(InputError, match="has no layer 'roads'; choose one with `map_layer`: dop"):
         fetch(source, out=tmp_path / "b.tif", gsd_m=1.0, bounds=BOUNDS, service=Service("roads", pause_s=0))
 
 
@@ -251,16 +251,32 @@ def test_what_cannot_be_fetched_is_refused_before_the_first_request(server: Map,
         fetch(source, out=out, gsd_m=1, bounds=(12, 48, 11, 49))
     with pytest.raises(ConfigError, match="by `bounds`"):
         fetch(source, out=out, gsd_m=1)
-    with pytest.raises(InputError, match="name the layer with `layer`"):
+    with pytest.raises(InputError, match="a WMS needs the name of a layer; state it with `map_layer`"):
         fetch(f"{server.url}/wms", out=out, gsd_m=1, bounds=BOUNDS)
     with pytest.raises(InputError, match="over https only"):
         fetch("http://example.org/wmts.xml", out=out, gsd_m=1, bounds=BOUNDS)
     with pytest.raises(InputError, match="is no address"):
         fetch("file:///etc/{x}/{y}/{z}", out=out, gsd_m=1, bounds=BOUNDS)
+    with pytest.raises(ConfigError, match="`gsd_m` must be a number above 0 m"):
+        fetch(source, out=out, gsd_m=float("inf"), bounds=BOUNDS)
     out.write_text("mine")
     with pytest.raises(OutputExistsError):
         fetch(source, out=out, gsd_m=1, bounds=BOUNDS)
     assert not server.asked
+    assert not out.with_name("town.tif.part.d").exists()
+
+
+def test_what_was_not_there_is_asked_for_again(server: Map, tmp_path: Path) -> None:
+    """A wrong address or an empty map that the server has put right is no answer to continue from."""
+    server.answer = lambda path: (404, b"")
+    out = tmp_path / "town.tif"
+    for source, message in (
+        (f"{server.url}/wmts", "is not there"),
+        (f"{server.url}/{{z}}/{{x}}/{{y}}", "nothing"),
+    ):
+        with pytest.raises(InputError, match=message):
+            fetch(source, out=out, gsd_m=20.0, bounds=BOUNDS, service=QUICK)
+        assert not out.with_name("town.tif.part.d").exists()
 
 
 def test_levels_halve_and_the_coarsest_that_suffices_is_taken() -> None:

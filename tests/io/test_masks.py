@@ -85,6 +85,17 @@ def test_rules_are_split_and_wrong_ones_refused() -> None:
             mask_rules(text)
 
 
+@pytest.mark.parametrize("text", ["glint.tif > 0.00001", "zones.tif in 1234567,2000000-3000000"])
+def test_numbers_of_rules_are_kept_as_they_are_typed(text: str) -> None:
+    """Chip sets and runs keep the text of a rule and read it again."""
+    assert mask_rule(text).text == text
+
+
+def test_bits_of_a_missing_number_take_ground_away() -> None:
+    clear = mask_rule("QA bits 1").clear(np.array([np.nan, 2, 1], np.float32))
+    assert clear.tolist() == [False, False, True]
+
+
 def test_a_mask_file_of_another_grid_masks_the_same_ground(make_tiff: MakeTiff) -> None:
     """A mask of 8 m pixels that begins 16 m further west, over a scene of 2 m pixels."""
     scene = make_tiff(np.full((1, SIDE, SIDE), 9, "uint8"))

@@ -177,6 +177,11 @@ def test_what_is_no_item_is_one_line(tmp_path: Path) -> None:
             {"assets": {"red": {**item["assets"]["b04"], "raster:bands": [{"scale": "x"}]}}},
             "expected a number",
         ),
+        ({"properties": "2023"}, "properties are not as STAC has them"),
+        (
+            {"assets": {"red": {**item["assets"]["b04"], "raster:bands": 5, "bands": [{}, {}]}}},
+            "has the bands red, red, but it has 1",
+        ),
     ):
         path = tmp_path / "item.json"
         path.write_text(json.dumps({**item, **change}))

@@ -9,6 +9,7 @@ that need wavelengths or radiation as numbers, are left out.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -50,15 +51,7 @@ def index_formula(name: str, constants: Mapping[str, float] | None = None) -> Fo
 
 
 def _with_band_names(text: str, bands: Mapping[str, str]) -> str:
-    words = []
-    word = ""
-    for sign in f"{text} ":
-        if sign.isalnum() or sign == "_":
-            word += sign
-            continue
-        words.append(bands.get(word, word) + sign)
-        word = ""
-    return "".join(words).strip()
+    return re.sub(r"[A-Za-z_]\w*", lambda word: bands.get(word[0], word[0]), text)
 
 
 def _known(name: str) -> str:

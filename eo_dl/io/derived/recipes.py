@@ -24,6 +24,7 @@ from ...core.arraytypes import Float64Array
 from ...core.bandmatching import with_names_of
 from ...core.bands import Band, BandSet, Derivation, canonical_name
 from ...core.pixelgrid import PixelGrid
+from ...core.wording import plain_number
 from ...errors import BandError, ConfigError
 from . import terrain
 from .formulas import parse_formula
@@ -85,11 +86,11 @@ class Recipe:
             return f"{self.name}={self.formula}"
         items = [*self.inputs]
         items += [name for name in self.arguments.names if name not in items]
-        items += [f"{value:g}{unit}" for value, unit in self.arguments.lengths]
-        items += [f"{value:g}" for value in self.arguments.numbers]
+        items += [f"{plain_number(value)}{unit}" for value, unit in self.arguments.lengths]
+        items += [plain_number(value) for value in self.arguments.numbers]
         if self.arguments.limits is not None:
             low, high = self.arguments.limits
-            items.append(f"{low:g}..{high:g}")
+            items.append(f"{plain_number(low)}..{plain_number(high)}")
         return f"{self.name}={self.function}({', '.join(items)})"
 
     def context_px(self, grid: PixelGrid) -> int:
@@ -194,7 +195,7 @@ def parse_recipe(text: str) -> Recipe:
     if call is not None and function in FUNCTIONS:
         return _called(name, function, call["arguments"] or "", text)
     if call is not None and is_index(call["function"]):
-        constants = dict(_arguments(call["arguments"] or "", text).constants)
+        constants = _constants(_arguments(call["arguments"] or "", text), text)
         formula = index_formula(call["function"], constants)
         return Recipe(name, "formula", formula.names, formula=formula.text)
     if named is None:
@@ -204,6 +205,13 @@ def parse_recipe(text: str) -> Recipe:
         )
     formula = parse_formula(rest)
     return Recipe(name, "formula", formula.names, formula=formula.text)
+
+
+def _constants(arguments: Arguments, text: str) -> dict[str, float]:
+    """The constants of an index. Raises `ConfigError` for anything else in its brackets."""
+    if arguments != Arguments(constants=arguments.constants):
+        raise ConfigError(f"`derive`: in {text!r} an index takes constants only, e.g. savi(L=0.25)")
+    return dict(arguments.constants)
 
 
 def _called(name: str, function: str, arguments: str, text: str) -> Recipe:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
-from ...core.bands import Band, BandSet, canonical_name, unpadded
+from ...core.bands import BandSet, canonical_name, unpadded
 from ...core.spectral import SENSORS, WAVELENGTHS_UM
 from ...errors import SceneError
 from ..scenefile import SceneFile
@@ -44,7 +44,7 @@ class _Units:
     offsets: Mapping[str, float]
     """By the number of a band, as the metadata has them."""
 
-    def of(self, band: Band, place: int) -> tuple[float, float]:
+    def of(self, place: int) -> tuple[float, float]:
         """Scale and offset of the band at this place of the sensor."""
         offset = self.offsets.get(str(place), 0.0)
         return 1 / self.quantification, offset / self.quantification
@@ -66,7 +66,7 @@ def sentinel2(address: str, trust_links: bool) -> SceneFile:
     root = files.xml(metadata)
     images = _images(address, names)
     units = _units(address, root)
-    layers, finest = [], 0
+    layers = []
     for band in _BANDS:
         if band in images:
             layers.append(_measured(files.raster(images[band]), band, units))
@@ -110,7 +110,7 @@ def _images(address: str, names: Sequence[str]) -> dict[str, str]:
 def _measured(file: SceneFile, band: str, units: _Units) -> Layer:
     own = file.bands[0]
     number = unpadded(canonical_name(band))
-    scale, offset = units.of(own, _BANDS.index(band))
+    scale, offset = units.of(_BANDS.index(band))
     measured = replace(
         own,
         name=SENSORS[SENTINEL2][number],

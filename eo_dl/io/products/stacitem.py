@@ -102,7 +102,9 @@ def stac_scene(address: str, trust_links: bool, allowed: Sequence[str]) -> Scene
     names_asked = [band.name for band in scene.on_request]
     masks = [_MASKS[name] for name in names_asked if name in _MASKS]
     own = () if is_remote(place) else (FileState.of(place),)
-    properties = item.get("properties") or {}
+    properties = item.get("properties")
+    if not isinstance(properties, dict):
+        raise SceneError(f"{address}: its properties are not as STAC has them; expected an object")
     note = f"STAC item {item.get('id')}: {len(layers)} assets"
     return replace(
         scene,
@@ -129,7 +131,7 @@ def _layer(
             f"{address}: says that {path} has the bands {', '.join(names)}, but it has {len(file.bands)}; "
             "name the rasters themselves"
         )
-    rasters = [entry for entry in asset.get("raster:bands") or [] if isinstance(entry, dict)]
+    rasters = _objects(asset.get("raster:bands"))
     changed = []
     for index, (own, name) in enumerate(zip(file.bands, names, strict=True)):
         entry = bands[index] if index < len(bands) else {}
@@ -225,7 +227,11 @@ def _is_raster(asset: Values) -> bool:
 
 
 def _band_entries(asset: Values) -> list[Values]:
-    entries = asset.get("bands") or asset.get("eo:bands") or []
+    return _objects(asset.get("bands") or asset.get("eo:bands"))
+
+
+def _objects(entries: object) -> list[Values]:
+    """The objects in a list; none if it is no list."""
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import logging
 import math
 import re
 import urllib.parse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +34,6 @@ from ..workfolder import claim_folder, clear_folder
 from .asking import ANSWER_NAMES, Asker
 from .pyramids import PyramidLevel, TilePyramid, ground_px_m, wmts_pyramid, xyz_pyramid
 
-log = logging.getLogger(__name__)
-
 BLOCK_PX = 1024
 """Side of a picture that a WMS is asked for."""
 _MOST_REQUESTS = 5000
@@ -52,7 +50,7 @@ Picture = tuple[UInt8Array, BoolArray]
 class Service:
     """Which map of a server."""
 
-    layer: str | None = None
+    map_layer: str | None = None
     """Name of the layer; of a WMTS with one layer it may be omitted."""
     matrix_set: str | None = None
     """Of a WMTS: its set of tiles (default: the first)."""
@@ -127,23 +125,38 @@ def fetch(
         raise InputError(f"{source}: is no address; expected https://... of a WMS, WMTS or XYZ service")
     refuse_existing(target, overwrite)
     grid = _target_grid(gsd_m, bounds, aoi, crs)
+    with _answer_folder(target) as work:
+        kept = sum(1 for path in work.iterdir() if path.suffix == ".answer")
+        asker = Asker(work, service.pause_s)
+        painter, total, note = _painter(source, service, grid, gsd_m, asker)
+        if total > service.most_requests:
+            raise InputError(
+                f"{source}: {grid.width}x{grid.height} px take {total} requests, more than "
+                f"{service.most_requests}; choose less ground, a larger `gsd_m`, or more `most_requests`"
+            )
+
+        def progress(done: int) -> None:
+            on_progress(min(done, total), total, "requests")
+
+        with atomic_file(target, overwrite=overwrite) as part:
+            if not _write(part, grid, painter, progress):
+                clear_folder(work, ANSWER_NAMES)
+                raise InputError(f"{target}: the map has nothing here; check bounds, layer and GSD")
+    return Fetched(target, asker.asked, min(kept, total), (note,))
+
+
+@contextlib.contextmanager
+def _answer_folder(target: Path) -> Iterator[Path]:
+    """The folder in which answers are kept; after an error only if it holds some to continue from."""
     work = target.with_name(f"{target.name}.part.d")
     claim_folder(work, ANSWER_NAMES)
-    kept = sum(1 for path in work.iterdir() if path.suffix == ".answer")
-    asker = Asker(work, service.pause_s)
-    painter, total, note = _painter(source, service, grid, gsd_m, asker)
-    if total > service.most_requests:
-        raise InputError(
-            f"{source}: {grid.width}x{grid.height} px take {total} requests, more than "
-            f"{service.most_requests}; choose less ground, a larger `gsd_m`, or more `most_requests`"
-        )
-
-    def progress(done: int) -> None:
-        on_progress(min(done, total), total, "requests")
-
-    _write(target, grid, painter, overwrite, progress)
+    try:
+        yield work
+    except BaseException:
+        with contextlib.suppress(OSError):  # it is not empty, or gone
+            work.rmdir()
+        raise
     clear_folder(work, ANSWER_NAMES)
-    return Fetched(target, asker.asked, min(kept, total), (note,))
 
 
 Painter = Callable[[Window], tuple[Picture, int]]
@@ -159,12 +172,13 @@ def _painter(
     if _CAPABILITIES.search(source):
         text = asker.answer(source)
         if text is None:
+            asker.forget(source)
             raise InputError(f"{source}: is not there (404); name the capabilities of the WMTS")
-        pyramid = wmts_pyramid(text, source, service.layer, service.matrix_set)
+        pyramid = wmts_pyramid(text, source, service.map_layer, service.matrix_set)
         return _of_tiles(pyramid, grid, gsd_m, asker)
-    if service.layer is None:
-        raise InputError(f"{source}: of a WMS, name the layer with `layer`")
-    layer = service.layer
+    if service.map_layer is None:
+        raise InputError(f"{source}: a WMS needs the name of a layer; state it with `map_layer`")
+    layer = service.map_layer
     blocks = math.ceil(grid.width / BLOCK_PX) * math.ceil(grid.height / BLOCK_PX)
 
     def paint(window: Window) -> tuple[Picture, int]:
@@ -253,29 +267,25 @@ class _TileSource:
         return (rounded, good[0]), fresh
 
 
-def _write(
-    target: Path, grid: PixelGrid, painter: Painter, overwrite: bool, done: Callable[[int], None]
-) -> None:
-    """Write the file block by block. Raises `InputError`, and leaves no file, if the map has nothing here."""
+def _write(part: Path, grid: PixelGrid, painter: Painter, done: Callable[[int], None]) -> bool:
+    """Write the file block by block; False if the map has nothing here."""
     profile = {
         "driver": "GTiff", "count": 3, "dtype": "uint8", "height": grid.height, "width": grid.width,
         "crs": grid.required_crs.to_wkt(), "transform": grid.transform, "tiled": True, "blockxsize": 512,
         "blockysize": 512, "compress": "deflate", "bigtiff": "if_safer", "photometric": "rgb",
     }  # fmt: skip
     answers, found = 0, False
-    with atomic_file(target, overwrite=overwrite) as part:
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(part, "w", **profile) as dataset:
-            dataset.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-            dataset.descriptions = ("red", "green", "blue")
-            for window in _blocks(grid):
-                (colors, known), asked = painter(window)
-                place = RasterioWindow(window.col, window.row, window.width, window.height)
-                dataset.write(colors, window=place)
-                dataset.write_mask(known, window=place)
-                answers, found = answers + asked, found or bool(known.any())
-                done(answers)
-        if not found:
-            raise InputError(f"{target}: the map has nothing here; check bounds, layer and GSD")
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(part, "w", **profile) as dataset:
+        dataset.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
+        dataset.descriptions = ("red", "green", "blue")
+        for window in _blocks(grid):
+            (colors, known), asked = painter(window)
+            place = RasterioWindow(window.col, window.row, window.width, window.height)
+            dataset.write(colors, window=place)
+            dataset.write_mask(known, window=place)
+            answers, found = answers + asked, found or bool(known.any())
+            done(answers)
+    return found
 
 
 def _blocks(grid: PixelGrid) -> list[Window]:
@@ -347,8 +357,8 @@ def _target_grid(
     gsd_m: float, bounds: Sequence[float] | None, aoi: str | Path | None, crs: str | None
 ) -> PixelGrid:
     """The grid of the file: north up, square pixels on the ground, whole pixels around the bounds."""
-    if not gsd_m > 0:
-        raise ConfigError(f"`gsd_m` must be above 0 m, found {gsd_m:g}")
+    if not 0 < gsd_m < math.inf:
+        raise ConfigError(f"`gsd_m` must be a number above 0 m, found {gsd_m:g}")
     west, south, east, north = _degrees(bounds, aoi)
     lon, lat = (west + east) / 2, (south + north) / 2
     target = _crs(crs) if crs is not None else _utm(lon, lat)

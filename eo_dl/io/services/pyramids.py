@@ -107,7 +107,7 @@ def wmts_pyramid(text: bytes, source: str, layer: str | None, matrix_set: str | 
         layer = next(iter(layers))
     if layer not in layers:
         known = ", ".join(sorted(layers)[:12])
-        raise InputError(f"{source}: has no layer {layer!r}; choose one with `layer`: {known}")
+        raise InputError(f"{source}: has no layer {layer!r}; choose one with `map_layer`: {known}")
     chosen = layers[layer]
     sets = [_text(link, "TileMatrixSet") for link in chosen.findall("TileMatrixSetLink")]
     wanted = matrix_set or (sets[0] if sets else "")
