@@ -20,6 +20,7 @@ from eo_dl.curation.weak.votes import PatternCode, PatternCounter, Patterns
 from eo_dl.curation.weak.weakconfig import parse_functions, read_weak_config
 from eo_dl.curation.weak.weaklabels import weak_labels
 from eo_dl.errors import BandError, ConfigError, InputError, LabelError
+from eo_dl.io.derived.indices import index_formula
 from eo_dl.io.scene import open_scene
 from eo_dl.labels.raster.masks import read_mask, read_soft_mask
 from eo_dl.labels.reading import read_labels
@@ -89,6 +90,23 @@ def test_a_condition_means_what_python_says(text: str, seed: int) -> None:
 @pytest.mark.parametrize("name", expressions.INDICES)
 def test_every_index_is_a_condition_when_compared(name: str) -> None:
     assert "nir" in parse_condition(f"{name} > 0", "t").names or name in ("exg", "mndwi")
+
+
+@pytest.mark.parametrize("name", ["ndvi", "ndwi", "mndwi", "ndbi", "ndmi", "nbr", "savi"])
+def test_an_index_is_the_same_here_and_as_a_derived_band(name: str) -> None:
+    alike = {"swir1": "swir16", "swir2": "swir22"}
+    names = ("green", "red", "nir", "swir1", "swir2")
+    values = np.random.default_rng(3).uniform(0.05, 0.5, (5, 40, 40)).astype("float32")
+    planes = {
+        alike.get(band, band): plane.astype("float64") for band, plane in zip(names, values, strict=True)
+    }
+    formula = index_formula(name, {"L": 0.5} if name == "savi" else None)
+    bands = BandSet(tuple(Band(band, place) for place, band in enumerate(names, start=1)))
+    held, known = parse_condition(f"{name} > 0.1", "f").holds(values, bands)
+    assert known.all()
+    made = formula.of(planes)
+    sure = np.abs(made - 0.1) > 1e-5
+    assert (held == (made > 0.1))[sure].all()
 
 
 def test_what_is_not_defined_is_not_known_even_when_negated() -> None:

@@ -1,5 +1,4 @@
-"""Conditions on bands as text: "ndvi > 0.4 and nir > 0.15". Parsed by `ast`, checked, and evaluated by a few
-operations of our own; never run as code.
+"""Conditions on bands as text: "ndvi > 0.4 and nir > 0.15" (see `core.bandmath` for their arithmetic).
 
 Values are physical (reflectance if the scene states its scale). Where a compared value is not defined, like
 an index of two zeros, the condition is not known, whatever the rest of it gives.
@@ -16,6 +15,7 @@ from functools import reduce
 import numpy as np
 import numpy.typing as npt
 
+from ...core.bandmath import Arithmetic, is_number, is_operation, parse_expression
 from ...core.bands import BandSet, canonical_name
 from ...errors import BandError, ConfigError
 
@@ -35,15 +35,6 @@ INDICES = {
 }
 """Spectral indices by name, as expressions over band names."""
 
-_MAX_CHARACTERS = 2000
-_MAX_PARTS = 500
-_CALCULATE: dict[type[ast.operator], Callable[[Plane, Plane], Plane]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: np.divide,
-    ast.Pow: np.power,
-}
 _COMPARE: dict[type[ast.cmpop], Callable[[Plane, Plane], Flags]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -60,6 +51,7 @@ _FUNCTIONS: dict[str, tuple[int, int, Callable[..., Plane]]] = {
     "min": (2, 16, lambda *values: reduce(np.minimum, values)),
     "max": (2, 16, lambda *values: reduce(np.maximum, values)),
 }
+_ARITHMETIC = Arithmetic(np.float32, functions={name: call for name, (_, _, call) in _FUNCTIONS.items()})
 
 
 @dataclass(frozen=True)
@@ -112,12 +104,7 @@ def parse_condition(text: str, source: str) -> Condition:
     Raises:
         ConfigError: The text is not a condition on bands.
     """
-    if len(text) > _MAX_CHARACTERS:
-        raise ConfigError(
-            f"{source}: a condition of {len(text)} characters is too long (at most {_MAX_CHARACTERS}); split "
-            "it into several functions"
-        )
-    tree = _parsed(text, source)
+    tree = parse_expression(text, source, "condition", "'ndvi > 0.4 and nir > 0.1'")
     names: dict[str, None] = {}
     if not _check(_expanded(tree), text, source, names):
         raise ConfigError(
@@ -130,23 +117,6 @@ def parse_condition(text: str, source: str) -> Condition:
             f"({', '.join(INDICES)})"
         )
     return Condition(text, source, tuple(names), _expanded(tree))
-
-
-def _parsed(text: str, source: str) -> ast.expr:
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        parts = sum(1 for _ in ast.walk(tree))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
-        raise ConfigError(
-            f"{source}: {text[:100]!r} is not a condition ({cause}); write, for example, 'ndvi > 0.4 and "
-            "nir > 0.1'"
-        ) from cause
-    if parts > _MAX_PARTS:
-        raise ConfigError(
-            f"{source}: a condition of {parts} parts is too long (at most {_MAX_PARTS}); split it into "
-            "several functions"
-        )
-    return tree
 
 
 class _Indices(ast.NodeTransformer):
@@ -196,7 +166,7 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
             for child in (node.left, *node.comparators):
                 require(child, False)
             return True
-        case ast.BinOp() if type(node.op) in _CALCULATE:
+        case ast.BinOp() if is_operation(node):
             require(node.left, False)
             require(node.right, False)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd(), operand=inner):
@@ -212,9 +182,7 @@ def _check(node: ast.expr, text: str, source: str, names: dict[str, None]) -> bo
                 require(child, False)
         case ast.Name():
             names[node.id] = None
-        case ast.Constant(value=int() | float() as value) if (
-            not isinstance(value, bool) and abs(value) < 1e30
-        ):
+        case ast.Constant() if is_number(node):
             pass
         case _:
             raise ConfigError(
@@ -235,27 +203,11 @@ def _truth(node: ast.expr, planes: Mapping[str, Plane], known: Flags) -> Flags:
         case ast.UnaryOp():
             return np.logical_not(_truth(node.operand, planes, known))
         case ast.Compare():
-            values = [_value(child, planes) for child in (node.left, *node.comparators)]
+            values = [_ARITHMETIC.value(child, planes) for child in (node.left, *node.comparators)]
             for value in values:
                 known &= np.isfinite(value)
             held = [_COMPARE[type(op)](a, b) for op, a, b in zip(node.ops, values, values[1:], strict=False)]
             return np.asarray(reduce(np.logical_and, held), np.bool_)
-    raise TypeError(f"{type(node).__name__} in a condition that was not checked")
-
-
-def _value(node: ast.expr, planes: Mapping[str, Plane]) -> Plane:
-    match node:
-        case ast.Name():
-            return planes[node.id]
-        case ast.Constant(value=value):
-            return np.asarray(value, np.float32)
-        case ast.BinOp():
-            return _CALCULATE[type(node.op)](_value(node.left, planes), _value(node.right, planes))
-        case ast.UnaryOp():
-            inner = _value(node.operand, planes)
-            return -inner if isinstance(node.op, ast.USub) else inner
-        case ast.Call(func=ast.Name(id=name)):
-            return _FUNCTIONS[name][2](*[_value(child, planes) for child in node.args])
     raise TypeError(f"{type(node).__name__} in a condition that was not checked")
 
 

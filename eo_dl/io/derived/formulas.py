@@ -1,38 +1,30 @@
-"""`Formula`: arithmetic over bands as text, "(nir - red) / (nir + red)". Parsed by `ast`, checked, and
-evaluated by a few operations of our own; never run as code. Where a divisor is 0 the quotient is 0, because
-an index of two black pixels is no gap in the map.
+"""`Formula`: a band as arithmetic over others, "(nir - red) / (nir + red)" (see `core.bandmath`).
+
+Where a divisor is 0 the quotient is 0, because an index of two black pixels is no gap in the map.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...core.arraytypes import Float64Array
+from ...core.arraytypes import Float64Array, FloatArray
+from ...core.bandmath import Arithmetic, is_number, is_operation, parse_expression
 from ...core.bands import canonical_name
 from ...errors import ConfigError
 
-_MOST_CHARACTERS = 2000
-_MOST_PARTS = 500
 
-
-def _divide(above: Float64Array, below: Float64Array) -> Float64Array:
+def _divide(above: FloatArray, below: FloatArray) -> FloatArray:
     above, below = np.broadcast_arrays(above, below)
-    quotient: Float64Array = np.zeros(above.shape, np.float64)
+    quotient: FloatArray = np.zeros(above.shape, np.float64)
     np.divide(above, below, out=quotient, where=below != 0)
     return quotient
 
 
-_CALCULATE: dict[type[ast.operator], Callable[[Float64Array, Float64Array], Float64Array]] = {
-    ast.Add: np.add,
-    ast.Sub: np.subtract,
-    ast.Mult: np.multiply,
-    ast.Div: _divide,
-    ast.Pow: np.power,
-}
+_ARITHMETIC = Arithmetic(np.float64, _divide)
 
 
 @dataclass(frozen=True)
@@ -52,7 +44,7 @@ class Formula:
         """
         tree = ast.parse(self.text, mode="eval").body
         with np.errstate(all="ignore"):
-            return np.asarray(_value(tree, planes), np.float64)
+            return np.asarray(_ARITHMETIC.value(tree, planes), np.float64)
 
 
 def parse_formula(text: str, constants: Mapping[str, float] | None = None) -> Formula:
@@ -65,19 +57,7 @@ def parse_formula(text: str, constants: Mapping[str, float] | None = None) -> Fo
     Raises:
         ConfigError: It is no arithmetic of bands and numbers, or names no band.
     """
-    if len(text) > _MOST_CHARACTERS:
-        raise ConfigError(
-            f"`derive`: a formula of {len(text)} characters; at most {_MOST_CHARACTERS} are read"
-        )
-    try:
-        tree = ast.parse(text.strip(), mode="eval").body
-        parts = sum(1 for _ in ast.walk(tree))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as cause:
-        raise ConfigError(
-            f"`derive`: {text[:100]!r} is no formula ({cause}); write e.g. 'ndvi' or 'x=(nir-red)/(nir+red)'"
-        ) from cause
-    if parts > _MOST_PARTS:
-        raise ConfigError(f"`derive`: a formula of {parts} parts; at most {_MOST_PARTS} are read")
+    tree = parse_expression(text, "`derive`", "formula", "'ndvi' or 'x=(nir-red)/(nir+red)'")
     names: dict[str, None] = {}
     checked = _checked(tree, text, constants or {}, names)
     if not names:
@@ -88,7 +68,7 @@ def parse_formula(text: str, constants: Mapping[str, float] | None = None) -> Fo
 def _checked(node: ast.expr, text: str, constants: Mapping[str, float], names: dict[str, None]) -> ast.expr:
     """The same with constants in place of their names and bands in one spelling; collects their names."""
     match node:
-        case ast.BinOp() if type(node.op) in _CALCULATE:
+        case ast.BinOp() if is_operation(node):
             left = _checked(node.left, text, constants, names)
             return ast.BinOp(left, node.op, _checked(node.right, text, constants, names))
         case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
@@ -99,25 +79,9 @@ def _checked(node: ast.expr, text: str, constants: Mapping[str, float], names: d
             name = canonical_name(node.id)
             names[name] = None
             return ast.Name(name, ast.Load())
-        case ast.Constant(value=int() | float() as value) if (
-            not isinstance(value, bool) and abs(value) < 1e30
-        ):
+        case ast.Constant() if is_number(node):
             return node
     raise ConfigError(
         f"`derive`: {text!r} contains something that is not allowed in formulas ({type(node).__name__}); use "
         "band names, numbers and + - * / **"
     )
-
-
-def _value(node: ast.expr, planes: Mapping[str, Float64Array]) -> Float64Array:
-    match node:
-        case ast.Name():
-            return planes[node.id]
-        case ast.Constant(value=value):
-            return np.asarray(value, np.float64)
-        case ast.BinOp():
-            return _CALCULATE[type(node.op)](_value(node.left, planes), _value(node.right, planes))
-        case ast.UnaryOp():
-            inner = _value(node.operand, planes)
-            return -inner if isinstance(node.op, ast.USub) else inner
-    raise TypeError(f"{type(node).__name__} in a formula that was not checked")
