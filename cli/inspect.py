@@ -135,6 +135,11 @@ def _crs_text(grid: PixelGrid) -> str | None:
     return text if len(text) < 40 else grid.crs.name
 
 
+def _without_noise(value: float) -> float:
+    """A number without the last digits, which come of computing with a scale: 0.0082, not 0.00819999."""
+    return float(f"{value:.9g}")
+
+
 def _statistics(scene: Scene) -> tuple[Statistics, list[str], list[str]]:
     """Range in physical units and measured share of each band from its own measured pixels; notes on dead
     bands and on what the rule of valid pixels costs; those of the notes that are warnings.
@@ -147,7 +152,9 @@ def _statistics(scene: Scene) -> tuple[Statistics, list[str], list[str]]:
     for band, values in zip(scene.bands, found, strict=True):
         ends: list[float | None] = [None, None]
         if values.lowest is not None and values.highest is not None:
-            ends = [value * band.scale + band.offset for value in (values.lowest, values.highest)]
+            ends = [
+                _without_noise(value * band.scale + band.offset) for value in (values.lowest, values.highest)
+            ]
             ends = ends[::-1] if band.scale < 0 else ends
         rows.append({"min": ends[0], "max": ends[1], "valid_share": round(values.valid_share, 4)})
     notes = []

@@ -107,6 +107,12 @@ def _first_valid(scene: Scene, reader: SceneReader, gaps: BandGaps) -> AnyArray:
     lines = gap_lines(gaps, scene.bands, scene.valid, scene.path)
     if lines:
         raise SceneError(f"{lines[0]}; there is nothing to predict")
+    if scene.options.mask:
+        rules = "; ".join(scene.options.mask)
+        raise SceneError(
+            f"{scene.path}: `mask={rules}` leaves no pixel that is measured, so there is nothing to predict; "
+            "check the rule, and that the mask lies on this scene"
+        )
     values = {"none" if band.nodata is None else f"{band.nodata:g}" for band in scene.bands}
     raise SceneError(
         f"{scene.path}: has no valid pixel (nodata {', '.join(sorted(values))}, mask or alpha), so there is "

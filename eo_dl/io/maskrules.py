@@ -163,6 +163,8 @@ def _of_source(text: str, source: str, how: str, values: tuple[tuple[float, floa
     of_file = _BAND_OF_FILE.fullmatch(source)
     if of_file is not None:
         return MaskRule(of_file["file"], how, values, int(of_file["number"]))
+    if set(source) & set("<>=") and not MaskRule(source).names_file:  # a comparison that was not understood
+        raise ConfigError(f"`mask`: expected {_EXAMPLES}, found {text!r}")
     return MaskRule(source, how, values)
 
 

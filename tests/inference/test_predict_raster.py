@@ -433,6 +433,9 @@ def test_a_scene_without_any_valid_pixel_is_refused(
     scene = write_scene(tmp_path / "empty.tif", np.full((700, 700), -1, np.int16), nodata=-1)
     with pytest.raises(SceneError, match="has no valid pixel"):
         predict(bundle, scene, out=tmp_path / "map.tif")
+    clouds = write_scene(tmp_path / "clouds.tif", np.full((700, 700), 1, np.int16))
+    with pytest.raises(SceneError, match=r"`mask=.*clouds.tif in 1` leaves no pixel that is measured"):
+        predict(bundle, open_scene(clouds, mask=f"{clouds} in 1"), out=tmp_path / "map.tif")
     stored = np.full((700, 700), -1, np.int16)
     stored[333, 444] = 3
     result = predict(bundle, write_scene(tmp_path / "lone.tif", stored, nodata=-1), out=tmp_path / "map.tif")

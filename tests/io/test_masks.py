@@ -80,7 +80,16 @@ def test_nan_is_never_clear() -> None:
 
 def test_rules_are_split_and_wrong_ones_refused() -> None:
     assert mask_rules("SCL in 3; clouds.tif[2] > 40") == ("SCL in 3", "clouds.tif[2] > 40")
-    for text in ("SCL in 3,x", "SCL in 5-3", "QA bits 40", "QA bits 1-2", ""):
+    for text in (
+        "SCL in 3,x",
+        "SCL in 5-3",
+        "QA bits 40",
+        "QA bits 1-2",
+        "",
+        "SCL >",
+        "SCL == 3",
+        "c.tif > 4e1",
+    ):
         with pytest.raises(ConfigError, match="`mask`"):
             mask_rules(text)
 
